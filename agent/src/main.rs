@@ -1,0 +1,2 @@
+//! msp-evidence-agent
+fn main() {}

@@ -1,0 +1,2 @@
+//! msp-evidence
+fn main() {}

@@ -1,0 +1,64 @@
+//! A place that keeps evidence write-once-read-many: the trait, and S3 Object Lock.
+//!
+//! The uploader decides, a [`Destination`] does one thing per call and says honestly what
+//! happened. It never retries (exactly one retry loop exists, in the uploader) and never calls an
+//! object safe: it reports what the store said, by version.
+
+mod failure;
+mod model;
+mod s3;
+
+use std::future::Future;
+
+pub use failure::{Class, Failure};
+pub use model::{Lock, ObjectVersion, Preflight, PutRequest, Put, ReadBack, Stored};
+pub use s3::{S3Destination, S3Options};
+
+/// One WORM store: one bucket and prefix.
+///
+/// Keys are complete object keys (prefix included).
+pub trait Destination: Send + Sync + 'static {
+    /// Looks at the bucket: existence, versioning, Object Lock, default rule, the server's clock.
+    /// Read-only.
+    fn preflight(&self) -> impl Future<Output = Result<Preflight, Failure>> + Send;
+
+    /// The store's clock now, from the last `Date` it sent and the time since on the monotonic
+    /// clock; `None` before the first answer.
+    fn server_now(&self) -> Option<jiff::Timestamp>;
+
+    /// Stores one object in one request, locked, on condition that the key has no current version
+    /// (`If-None-Match: *`).
+    fn put(&self, request: &PutRequest) -> impl Future<Output = Result<Put, Failure>> + Send;
+
+    /// What is stored at this version (HEAD by version id, with checksum mode): `None` when the
+    /// store says that it does not exist.
+    fn inspect(
+        &self,
+        key: &str,
+        version_id: &str,
+    ) -> impl Future<Output = Result<Option<Stored>, Failure>> + Send;
+
+    /// Every version and delete marker of exactly this key, newest first.
+    fn versions(
+        &self,
+        key: &str,
+    ) -> impl Future<Output = Result<Vec<ObjectVersion>, Failure>> + Send;
+
+    /// Reads the version back in pieces and hashes it; nothing is kept.
+    fn read_back(
+        &self,
+        key: &str,
+        version_id: &str,
+    ) -> impl Future<Output = Result<ReadBack, Failure>> + Send;
+
+    /// Sets COMPLIANCE retention on a version whose lock is missing (PutObjectRetention).
+    fn lock(
+        &self,
+        key: &str,
+        version_id: &str,
+        retain_until: jiff::Timestamp,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Builds the client anew, with credentials read again; used when a destination was parked.
+    fn rebuild(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}

@@ -1,0 +1,106 @@
+//! Receipts: what the uploader says it found stored and locked.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+
+/// A batch of confirmations, reported by the uploader. Hostile until the agent has matched each
+/// entry with an object that it sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Always 1.
+    pub receipt_version: u32,
+    /// Unique; also the file name, before [`super::RECEIPT_SUFFIX`].
+    pub receipt_id: String,
+    /// When it was written, by the uploader's clock.
+    pub reported_at: Timestamp,
+    /// At most [`super::RECEIPT_MAX_CONFIRMATIONS`].
+    pub confirmations: Vec<Confirmation>,
+}
+
+/// How the identity of the stored bytes was proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Proof {
+    /// The server returned the SHA-256 it computed or checked.
+    ServerSha256,
+    /// The ETag is the MD5 of the bytes that were sent (single PUT, no SSE-KMS).
+    EtagMd5,
+    /// The stored bytes were read back and hashed.
+    ReadBack,
+}
+
+/// One object, stored and locked at one destination, as read back by version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The order that asked for it.
+    pub order_id: String,
+    /// The bundle it belongs to.
+    pub bundle_id: String,
+    /// The object, as in the order.
+    pub path: String,
+    /// SHA-256 of the stored bytes, as proven by `proof`.
+    pub sha256: Sha256,
+    /// Stored size in bytes.
+    pub size_bytes: u64,
+    /// Where.
+    pub destination_id: String,
+    /// `s3://bucket/key`.
+    pub uri: String,
+    /// The store's version id.
+    pub version_id: String,
+    /// The store's ETag, without quotes.
+    pub etag: Option<String>,
+    /// How identity was proven.
+    pub proof: Proof,
+    /// Object Lock mode read back; only `COMPLIANCE` is ever confirmed.
+    pub object_lock_mode: String,
+    /// Read back from the store.
+    pub retain_until: Timestamp,
+    /// The store's clock when it answered.
+    pub server_date: Timestamp,
+    /// The uploader's clock when it read the lock back.
+    pub confirmed_at: Timestamp,
+}
+
+/// Why a file is not a valid receipt.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not JSON of the expected form.
+    #[error("the receipt is not valid JSON of version 1")]
+    Json(#[from] serde_json::Error),
+    /// A version this build does not know.
+    #[error("receipt version {0} is not known to this version; upgrade the agent")]
+    Version(u32),
+    /// Larger than the agent reads.
+    #[error("the receipt holds {0} confirmations, more than the limit")]
+    TooMany(usize),
+}
+
+impl Receipt {
+    /// The bytes of the receipt file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Parses a receipt file. What it says of each object is still to be matched by the agent.
+    ///
+    /// # Errors
+    /// When the bytes are not a receipt of version 1, or it is over the limit.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ReceiptError> {
+        let receipt: Self = serde_json::from_slice(bytes)?;
+        if receipt.receipt_version != 1 {
+            return Err(ReceiptError::Version(receipt.receipt_version));
+        }
+        if receipt.confirmations.len() > super::RECEIPT_MAX_CONFIRMATIONS {
+            return Err(ReceiptError::TooMany(receipt.confirmations.len()));
+        }
+        Ok(receipt)
+    }
+}

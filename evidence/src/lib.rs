@@ -1,0 +1,7 @@
+//! The pure domain of msp-evidence: what an incident, a bundle, a signature and a hand-over are.
+//!
+//! No tokio, no SQL, no network, no clock: the core decides, its callers do the I/O, and `now` is
+//! an argument.
+
+pub mod digest;
+pub mod handover;

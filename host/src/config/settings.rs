@@ -1,0 +1,177 @@
+//! Validated settings: what the daemons and the CLI may rely on.
+
+use std::path::PathBuf;
+
+/// Everything in `/etc/msp/evidence.toml`, validated, with defaults and environment applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The file it came from, for messages.
+    pub source: PathBuf,
+    /// SHA-256 of the effective settings, attested in custody.
+    pub sha256: evidence::digest::Sha256,
+    /// The MSP's client (clinic); part of every object key.
+    pub client_id: String,
+    /// This host; part of every object key.
+    pub host_id: String,
+    /// Where things live.
+    pub paths: Paths,
+    /// The key and its password.
+    pub signing: Signing,
+    /// The drop contract.
+    pub drop: DropSettings,
+    /// How the agent seals and keeps.
+    pub agent: AgentSettings,
+    /// Where evidence goes; at least one, ids unique.
+    pub destinations: Vec<DestinationSettings>,
+    /// How the uploader works.
+    pub uploader: UploaderSettings,
+    /// Logging.
+    pub log: LogSettings,
+    /// Things an operator acknowledged or should know, printed at start and by `doctor`.
+    pub warnings: Vec<String>,
+}
+
+/// Folders; all below `state_dir` unless set one by one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// `/var/lib/msp`.
+    pub state_dir: PathBuf,
+    /// Incidents come in here.
+    pub drop: PathBuf,
+    /// `spool.db` (agent only).
+    pub spool: PathBuf,
+    /// Signed bundles, laid out like the bucket.
+    pub evidence: PathBuf,
+    /// Orders, agent to uploader.
+    pub outbox: PathBuf,
+    /// Receipts, uploader to agent.
+    pub receipts: PathBuf,
+    /// `delivery.db` (uploader only).
+    pub delivery: PathBuf,
+    /// What could not be sealed, each with a reason file.
+    pub quarantine: PathBuf,
+}
+
+/// The signing key and the per-client digest key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// cosign private key file (encrypted PEM).
+    pub key: PathBuf,
+    /// The matching public key; must agree with the private one at start.
+    pub public_key: PathBuf,
+    /// A file with the password, if no systemd credential or `COSIGN_PASSWORD` gives it.
+    pub password_file: Option<PathBuf>,
+    /// 32 random bytes (hexadecimal text) for keyed digests; made by the agent when missing.
+    pub digest_key: PathBuf,
+}
+
+/// What happens to a drop once its bundle is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnSealed {
+    /// Removed.
+    Remove,
+    /// Moved to `drop.archive_dir`.
+    Archive,
+}
+
+/// The drop contract's limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DropSettings {
+    /// What happens to a sealed drop.
+    pub on_sealed: OnSealed,
+    /// Where sealed drops go with `archive`.
+    pub archive_dir: Option<PathBuf>,
+    /// User ids whose drops are accepted; empty means any user that can write to the folder.
+    pub allowed_owners: Vec<u32>,
+    /// The periodic scan, in seconds; inotify is only a hint.
+    pub rescan_secs: u64,
+    /// Largest document, in bytes.
+    pub max_document_bytes: u64,
+    /// Deepest nesting of JSON objects and arrays.
+    pub max_depth: usize,
+}
+
+/// How the agent seals and keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Most drops in one transaction.
+    pub group_limit: usize,
+    /// Local bytes are kept at least this long after sealing, in days.
+    pub min_local_age_days: u32,
+    /// Sealing stops when the state folder has fewer free bytes.
+    pub min_free_bytes: u64,
+}
+
+/// One S3 bucket and prefix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationSettings {
+    /// Never changes meaning: spool and uploader refuse an id whose bucket or prefix changed.
+    pub destination_id: String,
+    /// Bucket name.
+    pub bucket: String,
+    /// Empty, or ends with `/`.
+    pub prefix: String,
+    /// AWS region.
+    pub region: String,
+    /// For stores that are not AWS.
+    pub endpoint: Option<String>,
+    /// `bucket` in the path instead of the host name.
+    pub path_style: bool,
+    /// A profile in the AWS config files.
+    pub profile: Option<String>,
+    /// Lock for so many days from the server's date.
+    pub retention_days: u32,
+    /// Added to retain-until so that a parked upload still keeps the full retention, in seconds.
+    pub retention_margin_secs: u64,
+}
+
+impl DestinationSettings {
+    /// `s3://bucket/prefix`, as planned locations and orders carry it.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix)
+    }
+}
+
+/// How the uploader works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploaderSettings {
+    /// Bundles in flight at once.
+    pub in_flight: usize,
+    /// Longest backoff, in seconds.
+    pub backoff_max_secs: u64,
+    /// First backoff, in milliseconds.
+    pub backoff_min_ms: u64,
+    /// How often a parked destination is probed, in seconds.
+    pub park_probe_secs: u64,
+    /// Preflight interval, in seconds.
+    pub preflight_secs: u64,
+    /// Periodic scan of the outbox, in seconds; inotify is only a hint.
+    pub rescan_secs: u64,
+    /// One request may take so long, in seconds.
+    pub request_timeout_secs: u64,
+    /// Send Content-MD5 beside SHA-256; off where FIPS forbids MD5.
+    pub content_md5: bool,
+}
+
+/// Log format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// journald when started by systemd, else human.
+    Auto,
+    /// One line for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+    /// journald's native protocol.
+    Journald,
+}
+
+/// Logging.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// A tracing filter, `info` by default.
+    pub filter: String,
+    /// Format.
+    pub format: LogFormat,
+}

@@ -1,0 +1,2 @@
+//! msp-evidence-uploader
+fn main() {}
