@@ -1,1 +1,21 @@
-//! agent
+//! drop -> seal -> spool -> publish, and receipts back: everything on the side that holds the key
+//! and has no network.
+
+mod clock;
+mod daemon;
+mod destination_plan;
+mod error;
+mod folder;
+mod keys;
+mod pass;
+mod publish;
+mod quarantine;
+mod receipts;
+mod rollback;
+mod seal;
+mod token;
+
+pub use clock::{Clock, system_clock};
+pub use daemon::run;
+pub use error::AgentError;
+pub use pass::{Agent, Pass};

@@ -128,6 +128,16 @@ impl DigestKey {
         Self(bytes)
     }
 
+    /// The key from its file's text: 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// When the text is anything else.
+    pub fn from_hex(text: &str) -> Result<Self, NotADigest> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| NotADigest)?;
+        Ok(Self(bytes))
+    }
+
     /// A new random key, from the operating system's generator.
     ///
     /// # Errors

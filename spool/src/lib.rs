@@ -1,1 +1,20 @@
-//! spool
+//! The agent's SQLite: bundles, numbering, the chain's head, duplicates, confirmations.
+//!
+//! The agent is the only writer. Everything that must be true together is committed together, in
+//! one transaction with one fsync: the bundles of a group, their numbers, the chain's new head,
+//! the duplicates index and the work order for the uploader.
+
+mod confirm;
+mod error;
+mod group;
+mod open;
+pub mod reader;
+mod publish;
+mod row;
+mod schema;
+
+pub use confirm::{Applied, Refused};
+pub use error::SpoolError;
+pub use group::{Duplicate, Group, IncidentSource, NewBundle, Quarantined, Seen};
+pub use publish::{OpenOrder, SpooledBundle};
+pub use open::{ChainStart, Spool};

@@ -1,0 +1,67 @@
+//! The plan that goes into the signed bytes, and the order that asks for it.
+
+use evidence::bundle::{LocationState, OBJECT_LOCK_MODE, PlannedLocation};
+use evidence::digest::Sha256;
+use evidence::handover::{Order, OrderedDestination, OrderedObject, Role};
+use host::config::{DestinationSettings, Settings};
+use jiff::Timestamp;
+use spool::NewBundle;
+
+/// Where a bundle at `path` is to be stored.
+pub(crate) fn plan(destinations: &[DestinationSettings], path: &str) -> Vec<PlannedLocation> {
+    destinations
+        .iter()
+        .map(|d| PlannedLocation {
+            destination_id: d.destination_id.clone(),
+            uri: format!("{}{path}", d.uri()),
+            object_lock_mode: OBJECT_LOCK_MODE.to_owned(),
+            retention_days: d.retention_days,
+            state: LocationState::Planned,
+        })
+        .collect()
+}
+
+/// One order for a whole group: of each bundle the signature, then the bundle as commit marker.
+pub(crate) fn order(settings: &Settings, bundles: &[NewBundle], now: Timestamp) -> Option<Order> {
+    let first = &bundles.first()?.sealed.position;
+    Some(Order {
+        order_version: 1,
+        order_id: format!("{}-{:012}", first.chain_id, first.sequence),
+        client_id: settings.client_id.clone(),
+        host_id: settings.host_id.clone(),
+        chain_id: first.chain_id.clone(),
+        created_at: now,
+        destinations: settings
+            .destinations
+            .iter()
+            .map(|d| OrderedDestination {
+                destination_id: d.destination_id.clone(),
+                uri: d.uri(),
+                object_lock_mode: OBJECT_LOCK_MODE.to_owned(),
+                retention_days: d.retention_days,
+            })
+            .collect(),
+        objects: bundles.iter().flat_map(objects).collect(),
+    })
+}
+
+fn objects(bundle: &NewBundle) -> [OrderedObject; 2] {
+    let sealed = &bundle.sealed;
+    let object = |role, path: String, bytes: &[u8], sha256| OrderedObject {
+        bundle_id: sealed.bundle_id.to_string(),
+        sequence: sealed.position.sequence,
+        role,
+        path,
+        size_bytes: bytes.len() as u64,
+        sha256,
+    };
+    [
+        object(
+            Role::Signature,
+            format!("{}.bundle", bundle.path),
+            &sealed.signature,
+            Sha256::of(&sealed.signature),
+        ),
+        object(Role::Bundle, bundle.path.clone(), &sealed.bytes, sealed.position.sha256),
+    ]
+}

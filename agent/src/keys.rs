@@ -1,0 +1,50 @@
+//! The keys, opened once at start.
+
+use std::fs;
+
+use evidence::digest::DigestKey;
+use evidence::keys::{PrivateKey, PublicKey};
+use host::config::Signing;
+use host::secret::PasswordSources;
+
+use crate::AgentError;
+
+/// What the agent seals with.
+pub(crate) struct Keys {
+    pub(crate) signing: PrivateKey,
+    pub(crate) digest: DigestKey,
+}
+
+impl Keys {
+    pub(crate) fn open(settings: &Signing) -> Result<Self, AgentError> {
+        let signing = open_signing(settings).map_err(|source| AgentError::SigningKey {
+            path: settings.key.clone(),
+            source,
+        })?;
+        let public = fs::read_to_string(&settings.public_key)
+            .map_err(|e| e.to_string())
+            .and_then(|text| PublicKey::from_pem(&text).map_err(|e| e.to_string()));
+        if public.as_ref() != Ok(signing.public()) {
+            return Err(AgentError::KeysDiffer {
+                public: settings.public_key.clone(),
+                private: settings.key.clone(),
+            });
+        }
+        let digest = open_digest(settings).map_err(|source| AgentError::DigestKey {
+            path: settings.digest_key.clone(),
+            source,
+        })?;
+        Ok(Self { signing, digest })
+    }
+}
+
+fn open_signing(settings: &Signing) -> Result<PrivateKey, Box<dyn std::error::Error + Send + Sync>> {
+    let text = zeroize::Zeroizing::new(fs::read_to_string(&settings.key)?);
+    let (password, _) = PasswordSources::of_process(settings.password_file.as_deref()).read()?;
+    Ok(PrivateKey::from_encrypted_pem(&text, password.as_bytes())?)
+}
+
+fn open_digest(settings: &Signing) -> Result<DigestKey, Box<dyn std::error::Error + Send + Sync>> {
+    let text = zeroize::Zeroizing::new(fs::read_to_string(&settings.digest_key)?);
+    Ok(DigestKey::from_hex(text.trim())?)
+}

@@ -1,0 +1,358 @@
+//! One pass: everything that waits in the drop folder is sealed, every receipt is applied.
+//!
+//! A pass holds no state of its own between calls that a crash could lose: what waits is in the
+//! folders, what is done is in the spool.
+
+use std::path::{Path, PathBuf};
+
+use evidence::bundle::Producer;
+use evidence::chain::Head;
+use evidence::digest::Sha256;
+use host::config::{OnSealed, Settings};
+use host::instance::InstanceLock;
+use jiff::Timestamp;
+use spool::{ChainStart, Spool};
+
+use crate::folder::DropFolder;
+use crate::keys::Keys;
+use crate::publish::{Published, Publisher};
+use crate::quarantine::Quarantine;
+use crate::receipts::Receipts;
+use crate::rollback::is_behind_files;
+use crate::seal::{Prepared, Sealer};
+use crate::{AgentError, Clock, clock};
+
+/// The newest bundle whose files a sync has made durable.
+const SYNCED_NOTE: &str = "files_synced_up_to_bundle_rowid";
+
+/// The agent, open and ready.
+pub struct Agent {
+    settings: Settings,
+    keys: Keys,
+    spool: Spool,
+    folder: DropFolder,
+    quarantine: Quarantine,
+    receipts: Receipts,
+    publisher: Publisher,
+    producer: Producer,
+    machine: Sha256,
+    clock: Clock,
+    head_path: Option<(i64, PathBuf)>,
+    _instance: InstanceLock,
+}
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pass {
+    /// Incidents sealed.
+    pub sealed: usize,
+    /// Drops recognised as sealed before.
+    pub duplicates: usize,
+    /// Drops moved to quarantine.
+    pub quarantined: usize,
+    /// Drops that could not be looked at just now.
+    pub later: usize,
+    /// Objects whose confirmation was applied.
+    pub confirmed_objects: usize,
+    /// Confirmations or receipts that were not believed.
+    pub refused_receipts: usize,
+}
+
+impl Pass {
+    /// Whether there was anything to do, so that it is worth looking again at once.
+    #[must_use]
+    pub const fn did_something(&self) -> bool {
+        self.sealed + self.duplicates + self.quarantined + self.confirmed_objects > 0
+    }
+}
+
+impl Agent {
+    /// Opens everything the agent needs, finds the chain to continue, and publishes again what a
+    /// crash may have torn.
+    ///
+    /// # Errors
+    /// When a folder, key or the spool cannot be used, or another agent runs; nothing is sealed
+    /// then and drops stay where they are.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
+        let paths = &settings.paths;
+        for path in [
+            &paths.drop, &paths.spool, &paths.evidence, &paths.outbox, &paths.receipts,
+            &paths.quarantine,
+        ] {
+            std::fs::create_dir_all(path)
+                .map_err(|source| AgentError::Folder { path: path.clone(), source })?;
+        }
+        let instance = InstanceLock::acquire(&paths.spool.join("agent.lock"))?;
+        let keys = Keys::open(&settings.signing)?;
+        let now = clock();
+        let machine = machine_digest();
+        let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
+        for destination in &settings.destinations {
+            spool.use_destination(&destination.destination_id, &destination.uri(), now)?;
+        }
+        let mut agent = Self {
+            folder: DropFolder::open(paths.drop.clone(), settings.drop.clone())?,
+            quarantine: Quarantine::open(paths.quarantine.clone())?,
+            receipts: Receipts::open(paths.receipts.clone())?,
+            publisher: Publisher::open(paths.evidence.clone(), paths.outbox.clone())?,
+            producer: Producer {
+                name: "msp-evidence-agent".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                boot_id: boot_id(),
+            },
+            machine,
+            clock,
+            head_path: None,
+            keys,
+            spool,
+            settings,
+            _instance: instance,
+        };
+        agent.continue_chain(now)?;
+        agent.publish_again()?;
+        Ok(agent)
+    }
+
+    /// One pass over the drop folder and the receipts.
+    ///
+    /// # Errors
+    /// When the spool, a folder or the key fails; whatever was not committed is still a drop.
+    pub fn pass(&mut self) -> Result<Pass, AgentError> {
+        let mut pass = Pass::default();
+        let receipts = self.receipts.apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
+        pass.confirmed_objects = receipts.confirmed_objects;
+        pass.refused_receipts = receipts.refused;
+        let mut names = self.folder.waiting((self.clock)())?.into_iter().peekable();
+        while names.peek().is_some() {
+            self.enough_room()?;
+            self.seal_group(&mut names, &mut pass)?;
+        }
+        Ok(pass)
+    }
+
+    /// Makes the published files durable and remembers how far; called when idle and at a stop.
+    ///
+    /// # Errors
+    /// When the file system reports an error.
+    pub fn sync(&mut self) -> Result<(), AgentError> {
+        let newest = self.spool.last_bundle_rowid()?.to_string();
+        if self.spool.note(SYNCED_NOTE)?.as_ref() != Some(&newest) {
+            self.publisher.sync()?;
+            self.spool.set_note(SYNCED_NOTE, &newest)?;
+        }
+        Ok(())
+    }
+
+    /// The settings in use.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn seal_group(
+        &mut self,
+        names: &mut std::iter::Peekable<std::vec::IntoIter<std::ffi::OsString>>,
+        pass: &mut Pass,
+    ) -> Result<(), AgentError> {
+        let sealer = Sealer {
+            settings: &self.settings,
+            keys: &self.keys,
+            producer: &self.producer,
+            time: clock::time_source(),
+            folder: &self.folder,
+            spool: &self.spool,
+        };
+        let mut prepared = Prepared::default();
+        while !prepared.is_full(self.settings.agent.group_limit)
+            && let Some(name) = names.next()
+        {
+            match self.folder.take(&name) {
+                Ok(Some(taken)) => sealer.add(&mut prepared, taken, (self.clock)())?,
+                Ok(None) => {}
+                Err(error) => {
+                    prepared.later += 1;
+                    tracing::error!(
+                        state = "deferred",
+                        drop = crate::token::printable(&name, 128),
+                        "a drop cannot be taken and waits: {error}"
+                    );
+                }
+            }
+        }
+        pass.later += prepared.later;
+        if prepared.is_empty() {
+            return Ok(());
+        }
+        sealer.finish(&mut prepared, (self.clock)());
+        self.check_head()?;
+        self.spool.commit(&prepared.group)?;
+        self.after_commit(&prepared, pass)
+    }
+
+    fn after_commit(&mut self, prepared: &Prepared, pass: &mut Pass) -> Result<(), AgentError> {
+        for new in &prepared.group.bundles {
+            let sealed = &new.sealed;
+            self.publish(&new.path, sealed.bundle_id, &sealed.bytes, &sealed.signature)?;
+            tracing::info!(
+                incident = new.source.as_ref().map(|s| s.incident_id.as_str()),
+                bundle = %sealed.bundle_id,
+                sequence = sealed.position.sequence,
+                state = "sealed",
+                "sealed"
+            );
+        }
+        if let Some(order) = &prepared.group.order {
+            self.publisher.order(&order.order_id, &order.to_bytes())?;
+        }
+        for refused in &prepared.refused {
+            tracing::error!(
+                drop = refused.name(),
+                state = "quarantined",
+                reason = refused.refusal.code,
+                path = refused.refusal.path,
+                "a drop cannot be sealed: {}",
+                refused.refusal.message
+            );
+            // One that cannot be moved must not keep the others out: it stays under its taken
+            // name, and every pass tries again.
+            if let Err(error) = self.quarantine.admit(&self.folder, refused) {
+                tracing::error!(state = "quarantined", "{error:?}");
+            }
+        }
+        for taken in &prepared.done {
+            if let Err(error) = self.dispose(taken) {
+                tracing::error!(
+                    state = "sealed",
+                    drop = crate::token::printable(&taken.name, 128),
+                    "a sealed drop cannot be removed; it is not sealed again: {error}"
+                );
+            }
+        }
+        pass.sealed += prepared.group.bundles.len();
+        pass.duplicates += prepared.group.duplicates.len();
+        pass.quarantined += prepared.refused.len();
+        Ok(())
+    }
+
+    fn dispose(&self, taken: &crate::folder::Taken) -> Result<(), AgentError> {
+        let drop_folder = || AgentError::file(&self.settings.paths.drop);
+        match (self.settings.drop.on_sealed, &self.settings.drop.archive_dir) {
+            (OnSealed::Archive, Some(archive)) => {
+                let dir = host::files::open_dir(archive).map_err(AgentError::file(archive))?;
+                let name = format!("{}-{}", taken.token, crate::token::printable(&taken.name, 200));
+                host::files::rename_noreplace(self.folder.dir(), &taken.held_as, &dir, &name)
+                    .map_err(AgentError::file(archive))
+            }
+            _ => self.folder.remove(taken).map_err(drop_folder()),
+        }
+    }
+
+    fn publish(
+        &mut self,
+        path: &str,
+        id: evidence::bundle::BundleId,
+        bytes: &[u8],
+        signature: &[u8],
+    ) -> Result<(), AgentError> {
+        let published =
+            self.publisher.bundle(path, id, bytes, signature, self.keys.signing.public())?;
+        if published == Published::OtherSigned {
+            return Err(AgentError::HeadDiffers { path: self.settings.paths.evidence.join(path) });
+        }
+        Ok(())
+    }
+
+    /// The head in the spool is the last signed file: if it is missing or torn it is published
+    /// again, if it is another signed bundle nothing more is sealed.
+    fn check_head(&mut self) -> Result<(), AgentError> {
+        let Head::At(head) = self.spool.head().clone() else { return Ok(()) };
+        let newest = self.spool.last_bundle_rowid()?;
+        if let Some((rowid, path)) = &self.head_path
+            && *rowid == newest
+            && std::fs::read(path).is_ok_and(|bytes| Sha256::of(&bytes) == head.sha256)
+        {
+            return Ok(());
+        }
+        let Some(bundle) = self.spool.bundle(newest)? else { return Ok(()) };
+        self.publish(&bundle.path, bundle.bundle_id, &bundle.bytes, &bundle.signature)?;
+        self.head_path = Some((newest, self.settings.paths.evidence.join(&bundle.path)));
+        Ok(())
+    }
+
+    fn continue_chain(&mut self, now: Timestamp) -> Result<(), AgentError> {
+        if self.spool.chain_started().is_none() {
+            let folder = chain_folder(&self.settings, self.spool.head().chain_id());
+            if is_behind_files(&self.spool, &folder, self.keys.signing.public())? {
+                self.spool.restart_chain(ChainStart::RolledBack, self.machine, now)?;
+            }
+        }
+        if let Some(why) = self.spool.chain_started() {
+            tracing::warn!(
+                chain = self.spool.head().chain_id(),
+                state = "chain_started",
+                why = ?why,
+                "a new chain begins"
+            );
+        }
+        Ok(())
+    }
+
+    /// After a crash: every file since the last sync, and every open order.
+    fn publish_again(&mut self) -> Result<(), AgentError> {
+        let synced = self.spool.note(SYNCED_NOTE)?.and_then(|v| v.parse().ok()).unwrap_or(0);
+        let publisher = &mut self.publisher;
+        let key = self.keys.signing.public();
+        let mut again = 0_usize;
+        self.spool.each_bundle_after(synced, |b| -> Result<(), AgentError> {
+            match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, key)? {
+                Published::Written => again += 1,
+                Published::Same => {}
+                Published::OtherSigned => tracing::error!(
+                    bundle = %b.bundle_id,
+                    state = "other_signed_file",
+                    "another signed bundle has this name in the evidence folder; it was left alone"
+                ),
+            }
+            Ok(())
+        })?;
+        self.spool.each_open_order(|order| -> Result<(), AgentError> {
+            if publisher.order(&order.order_id, &order.body)? == Published::Written {
+                again += 1;
+            }
+            Ok(())
+        })?;
+        if again > 0 {
+            tracing::info!(state = "published_again", files = again, "published again after a stop");
+        }
+        Ok(())
+    }
+
+    fn enough_room(&self) -> Result<(), AgentError> {
+        let path = &self.settings.paths.state_dir;
+        let stat = nix::sys::statvfs::statvfs(&self.settings.paths.spool).map_err(|errno| {
+            AgentError::Folder { path: path.clone(), source: errno.into() }
+        })?;
+        let free_bytes = stat.blocks_available().saturating_mul(stat.fragment_size());
+        let wanted_bytes = self.settings.agent.min_free_bytes;
+        if free_bytes < wanted_bytes {
+            return Err(AgentError::NoRoom { path: path.clone(), free_bytes, wanted_bytes });
+        }
+        Ok(())
+    }
+}
+
+fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {
+    settings.paths.evidence.join(&settings.client_id).join(&settings.host_id).join(chain_id)
+}
+
+/// The machine's identity, hashed: machine-id(5) asks that it not be shown to the outside.
+fn machine_digest() -> Sha256 {
+    let id = std::fs::read(Path::new("/etc/machine-id")).unwrap_or_default();
+    Sha256::of(&[b"msp-evidence chain binding\0".as_slice(), id.trim_ascii()].concat())
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_else(|_| "unknown".to_owned())
+}

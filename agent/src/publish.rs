@@ -1,0 +1,193 @@
+//! `evidence/` and `outbox/`: written from the spool, and written again whenever they differ.
+//!
+//! The spool's commit is what makes evidence durable, so these files need no fsync of their own:
+//! what a power cut tears or loses is published again at the next start, and the uploader
+//! re-hashes before it sends. A signed file is never replaced by another one: only bytes that do
+//! not verify (a torn write) give way.
+
+use std::fs::DirBuilder;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, Locations};
+use evidence::handover::ORDER_SUFFIX;
+use evidence::keys::PublicKey;
+use evidence::signature::{self, SIGNATURE_MAX_BYTES};
+use host::files::{self, Durability, FileError, Replace};
+
+use crate::AgentError;
+
+/// Owner writes, the hand-over group reads.
+const FILE_MODE: u32 = 0o640;
+const FOLDER_MODE: u32 = 0o2750;
+
+pub(crate) struct Publisher {
+    evidence: PathBuf,
+    outbox: PathBuf,
+    outbox_dir: OwnedFd,
+    /// The folder that was published to last: usually the day's.
+    open_folder: Option<(String, OwnedFd)>,
+}
+
+/// What happened to a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// It was not there, and now is.
+    Written,
+    /// It was there as it should be.
+    Same,
+    /// Another signed bundle is there; it was left alone.
+    OtherSigned,
+}
+
+impl Publisher {
+    pub(crate) fn open(evidence: PathBuf, outbox: PathBuf) -> Result<Self, AgentError> {
+        let outbox_dir = files::open_dir(&outbox).map_err(AgentError::file(&outbox))?;
+        for (path, dir) in [(&evidence, None), (&outbox, Some(&outbox_dir))] {
+            let opened = files::open_dir(path).map_err(AgentError::file(path))?;
+            files::remove_leftovers(dir.unwrap_or(&opened)).map_err(AgentError::file(path))?;
+        }
+        Ok(Self { evidence, outbox, outbox_dir, open_folder: None })
+    }
+
+    /// Publishes a bundle and its signature; the signature first, since the bundle is the mark
+    /// that both are there.
+    pub(crate) fn bundle(
+        &mut self,
+        path: &str,
+        id: BundleId,
+        bytes: &[u8],
+        signature: &[u8],
+        key: &PublicKey,
+    ) -> Result<Published, AgentError> {
+        let evidence = self.evidence.clone();
+        let dir = self.folder_of(path)?;
+        let failed = || AgentError::file(&evidence);
+        let fresh = |name: &str, bytes: &[u8]| {
+            files::publish(dir, name, bytes, FILE_MODE, Durability::None, Replace::Never)
+        };
+        let clash = match fresh(&id.signature_name(), signature) {
+            Ok(()) => false,
+            Err(FileError::Exists { .. }) => true,
+            Err(error) => return Err(failed()(error)),
+        };
+        match fresh(&id.file_name(), bytes) {
+            Ok(()) if !clash => return Ok(Published::Written),
+            Ok(()) | Err(FileError::Exists { .. }) => {}
+            Err(error) => return Err(failed()(error)),
+        }
+        if is_same(dir, &id, bytes, signature) {
+            return Ok(Published::Same);
+        }
+        if is_signed(dir, &id, key) {
+            return Ok(Published::OtherSigned);
+        }
+        for (name, bytes) in [(id.signature_name(), signature), (id.file_name(), bytes)] {
+            files::publish(dir, &name, bytes, FILE_MODE, Durability::None, Replace::Yes)
+                .map_err(failed())?;
+        }
+        Ok(Published::Written)
+    }
+
+    /// Writes `EB-….locations.json`, in place of the one before.
+    pub(crate) fn locations(
+        &mut self,
+        path: &str,
+        id: BundleId,
+        locations: &Locations,
+    ) -> Result<(), AgentError> {
+        let evidence = self.evidence.clone();
+        let mut text = serde_json::to_vec_pretty(locations).unwrap_or_default();
+        text.push(b'\n');
+        let dir = self.folder_of(path)?;
+        files::publish(dir, id.locations_name(), &text, FILE_MODE, Durability::None, Replace::Yes)
+            .map_err(AgentError::file(evidence))
+    }
+
+    /// Publishes a work order. An order of that id never has other bytes, so an existing file that
+    /// differs is a torn one.
+    pub(crate) fn order(&self, order_id: &str, body: &[u8]) -> Result<Published, AgentError> {
+        let name = format!("{order_id}{ORDER_SUFFIX}");
+        let put = |replace| {
+            files::publish(&self.outbox_dir, &name, body, FILE_MODE, Durability::None, replace)
+        };
+        match put(Replace::Never) {
+            Ok(()) => Ok(Published::Written),
+            Err(FileError::Exists { .. }) => {
+                let there = files::read_capped(&self.outbox_dir, &name, body.len() as u64);
+                if there.is_ok_and(|c| c.bytes == body) {
+                    return Ok(Published::Same);
+                }
+                put(Replace::Yes).map_err(AgentError::file(&self.outbox))?;
+                Ok(Published::Written)
+            }
+            Err(error) => Err(AgentError::file(&self.outbox)(error)),
+        }
+    }
+
+    /// Removes the order of which every object is confirmed.
+    pub(crate) fn remove_order(&self, order_id: &str) -> Result<(), AgentError> {
+        match files::remove(&self.outbox_dir, format!("{order_id}{ORDER_SUFFIX}")) {
+            Ok(()) | Err(FileError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(AgentError::file(&self.outbox)(error)),
+        }
+    }
+
+    /// Makes everything published so far survive a power cut: one call for the file system.
+    pub(crate) fn sync(&self) -> Result<(), AgentError> {
+        nix::unistd::syncfs(&self.outbox_dir).map_err(|errno| AgentError::Folder {
+            path: self.outbox.clone(),
+            source: errno.into(),
+        })
+    }
+
+    fn folder_of(&mut self, path: &str) -> Result<&OwnedFd, AgentError> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if self.open_folder.as_ref().is_none_or(|(open, _)| open != folder) {
+            let full = self.evidence.join(folder);
+            create_folders(&self.evidence, &full)?;
+            let dir = files::open_dir(&full).map_err(AgentError::file(&full))?;
+            files::remove_leftovers(&dir).map_err(AgentError::file(&full))?;
+            self.open_folder = Some((folder.to_owned(), dir));
+        }
+        match &self.open_folder {
+            Some((_, dir)) => Ok(dir),
+            None => unreachable!("set just above"),
+        }
+    }
+}
+
+/// Whatever the umask is, the hand-over group can look in.
+fn create_folders(root: &Path, full: &Path) -> Result<(), AgentError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| AgentError::Folder { path, source }
+    };
+    let missing: Vec<&Path> =
+        full.ancestors().take_while(|p| *p != root).filter(|p| !p.exists()).collect();
+    for path in missing.into_iter().rev() {
+        DirBuilder::new().mode(FOLDER_MODE).create(path).map_err(failed(path))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(FOLDER_MODE))
+            .map_err(failed(path))?;
+    }
+    Ok(())
+}
+
+fn is_same(dir: &OwnedFd, id: &BundleId, bytes: &[u8], signature: &[u8]) -> bool {
+    let same = |name: String, expected: &[u8]| {
+        files::read_capped(dir, name, expected.len() as u64).is_ok_and(|c| c.bytes == expected)
+    };
+    same(id.file_name(), bytes) && same(id.signature_name(), signature)
+}
+
+/// Whether the two files are somebody's honest work: signed with this host's key.
+pub(crate) fn is_signed(dir: &OwnedFd, id: &BundleId, key: &PublicKey) -> bool {
+    let bytes = files::read_capped(dir, id.file_name(), BUNDLE_MAX_BYTES);
+    let signed = files::read_capped(dir, id.signature_name(), SIGNATURE_MAX_BYTES);
+    match (bytes, signed) {
+        (Ok(bytes), Ok(signed)) => signature::verify(&bytes.bytes, &signed.bytes, key).is_ok(),
+        _ => false,
+    }
+}

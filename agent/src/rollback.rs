@@ -1,0 +1,61 @@
+//! Was the spool restored from an older snapshot? The signed files tell.
+//!
+//! Files of this chain that the spool does not know, yet carry this host's signature, were sealed
+//! by a spool that had gone further. Going on would give the same places to other bytes: a fork.
+//! So a new chain is begun, which names the old one, and nothing of the old is overwritten.
+
+use std::fs;
+use std::path::Path;
+
+use evidence::bundle::BundleId;
+use evidence::keys::PublicKey;
+use spool::Spool;
+
+use crate::AgentError;
+use crate::publish::is_signed;
+
+/// Whether `evidence/` holds a signed bundle of the present chain that the spool does not know.
+pub(crate) fn is_behind_files(
+    spool: &Spool,
+    chain_folder: &Path,
+    key: &PublicKey,
+) -> Result<bool, AgentError> {
+    // Year, month and day folders, newest first: what the spool lacks was sealed last.
+    let mut days = Vec::new();
+    for year in folders(chain_folder) {
+        for month in folders(&year) {
+            days.extend(folders(&month));
+        }
+    }
+    days.sort();
+    for day in days.iter().rev() {
+        let mut known = false;
+        let Ok(entries) = fs::read_dir(day) else { continue };
+        let dir = host::files::open_dir(day).map_err(AgentError::file(day))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|n| n.strip_suffix(".json")?.parse::<BundleId>().ok());
+            let Some(id) = id else { continue };
+            if spool.knows_bundle(&id.to_string())? {
+                known = true;
+            } else if is_signed(&dir, &id, key) {
+                return Ok(true);
+            }
+        }
+        // Days before one that is wholly known cannot hold what the newest spool lacks, unless
+        // the clock was set back: then the day of the head is looked at as well, being the newest.
+        if known {
+            return Ok(false);
+        }
+    }
+    Ok(false)
+}
+
+fn folders(path: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))
+        .map(|e| e.path())
+        .collect()
+}

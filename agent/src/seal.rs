@@ -1,0 +1,303 @@
+//! Sealing a group: read, check, number, chain, sign; then one commit makes all of it true.
+//!
+//! Nothing outside this process changes before the commit, and everything after it can be done
+//! again from the spool. So a crash anywhere leaves either the drops, or the bundles and perhaps
+//! the drops as well, which their tokens then tell from duplicates.
+
+use std::collections::HashMap;
+
+use evidence::bundle::{
+    BundleId, Draft, Kind, Producer, Related, SealError, TimeSource, VerifyError, object_path,
+};
+use evidence::chain::{Head, utc_day};
+use evidence::digest::Sha256;
+use evidence::findings::{Finding, consistency};
+use evidence::incident::{Incident, Limits, SealedIncident, Source};
+use host::config::Settings;
+use jiff::Timestamp;
+use spool::{Duplicate, Group, IncidentSource, NewBundle, Seen, Spool};
+
+use crate::AgentError;
+use crate::destination_plan::{order, plan};
+use crate::folder::{DropFolder, Reading, Refusal, Taken};
+use crate::keys::Keys;
+use crate::quarantine::Refused;
+
+/// So many bytes of documents are held at once, whatever the group limit is.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// A group, ready to commit, and what is to be done with each drop afterwards.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    pub(crate) group: Group,
+    /// Sealed, or sealed before: to be removed after the commit.
+    pub(crate) done: Vec<Taken>,
+    /// To be moved to quarantine after the commit.
+    pub(crate) refused: Vec<Refused>,
+    /// Read again in the next pass.
+    pub(crate) later: usize,
+    bytes: usize,
+    head: Option<Head>,
+    last_numbers: HashMap<jiff::civil::Date, u64>,
+    /// Incidents of this very group, by id: the spool does not know them yet.
+    within: HashMap<String, Vec<InGroup>>,
+}
+
+struct InGroup {
+    source_hmac: Sha256,
+    bundle_id: BundleId,
+    sha256: Sha256,
+}
+
+/// What sealing needs and does not change.
+pub(crate) struct Sealer<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) keys: &'a Keys,
+    pub(crate) producer: &'a Producer,
+    pub(crate) time: TimeSource,
+    pub(crate) folder: &'a DropFolder,
+    pub(crate) spool: &'a Spool,
+}
+
+enum Before {
+    New(Vec<Related>),
+    Leftover,
+    Duplicate(i64),
+    /// The same bytes twice within this group: the next pass sees it as a duplicate.
+    WithinGroup,
+}
+
+impl Prepared {
+    pub(crate) fn is_full(&self, limit: usize) -> bool {
+        self.done.len() + self.refused.len() >= limit || self.bytes >= GROUP_BYTES
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.refused.is_empty()
+    }
+}
+
+impl Sealer<'_> {
+    /// Takes one drop into the group: sealed, recognised, or refused.
+    pub(crate) fn add(
+        &self,
+        prepared: &mut Prepared,
+        taken: Taken,
+        now: Timestamp,
+    ) -> Result<(), AgentError> {
+        let refuse = |refusal, hmac, size, owner, taken| Refused {
+            taken,
+            refusal,
+            source_hmac: hmac,
+            size_bytes: size,
+            owner_uid: owner,
+            at: now,
+        };
+        let (bytes, owner) = match self.folder.read(&taken) {
+            Reading::Bytes(bytes, owner) => (bytes, owner),
+            Reading::Refused(refusal) => {
+                prepared.refused.push(refuse(refusal, None, None, None, taken));
+                return Ok(());
+            }
+            Reading::Later(error) => {
+                prepared.later += 1;
+                tracing::warn!(
+                    state = "deferred",
+                    drop = crate::token::printable(&taken.name, 128),
+                    "a drop cannot be read just now and waits: {error}"
+                );
+                return Ok(());
+            }
+        };
+        prepared.bytes += bytes.len();
+        let hmac = self.keys.digest.hmac(&bytes);
+        let size = bytes.len() as u64;
+        let limits = Limits { max_depth: self.settings.drop.max_depth };
+        let incident = match Incident::parse(&bytes, &limits) {
+            Ok(incident) => incident,
+            Err(refusal) => {
+                let refusal = Refusal {
+                    code: refusal.code.to_string(),
+                    path: refusal.path.to_string(),
+                    message: refusal.message.to_string(),
+                };
+                prepared.refused.push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
+                return Ok(());
+            }
+        };
+        let related = match self.before(prepared, &incident, hmac, &taken)? {
+            Before::New(related) => related,
+            Before::Leftover => {
+                prepared.done.push(taken);
+                return Ok(());
+            }
+            Before::Duplicate(bundle_rowid) => {
+                tracing::info!(
+                    incident = incident.incident_id(),
+                    state = "duplicate",
+                    "sealed before with the same bytes; counted, not sealed again"
+                );
+                prepared.group.duplicates.push(Duplicate {
+                    taken_token: taken.token.clone(),
+                    bundle_rowid,
+                    received_at: now,
+                });
+                prepared.done.push(taken);
+                return Ok(());
+            }
+            Before::WithinGroup => {
+                prepared.later += 1;
+                return Ok(());
+            }
+        };
+        match self.seal(prepared, &incident, related, hmac, size, &taken, now) {
+            Ok(()) => {
+                prepared.done.push(taken);
+                Ok(())
+            }
+            Err(error) if concerns_all(&error) => Err(AgentError::Seal(error)),
+            Err(error) => {
+                tracing::error!(
+                    incident = incident.incident_id(),
+                    state = "quarantined",
+                    "this incident cannot be sealed: {error:?}"
+                );
+                let refusal = Refusal::new("not_sealable", error.to_string());
+                prepared.refused.push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
+                Ok(())
+            }
+        }
+    }
+
+    /// Builds the order, once the group is complete.
+    pub(crate) fn finish(&self, prepared: &mut Prepared, now: Timestamp) {
+        prepared.group.order = order(self.settings, &prepared.group.bundles, now);
+        prepared.group.quarantined = prepared
+            .refused
+            .iter()
+            .map(|refused| spool::Quarantined {
+                taken_token: refused.taken.token.clone(),
+                name: refused.name(),
+                reason: refused.refusal.code.clone(),
+                source_hmac: refused.source_hmac,
+                at: refused.at,
+            })
+            .collect();
+    }
+
+    fn before(
+        &self,
+        prepared: &Prepared,
+        incident: &Incident,
+        hmac: Sha256,
+        taken: &Taken,
+    ) -> Result<Before, AgentError> {
+        let within = prepared.within.get(incident.incident_id());
+        if within.is_some_and(|w| w.iter().any(|one| one.source_hmac == hmac)) {
+            return Ok(Before::WithinGroup);
+        }
+        let seen = self.spool.seen(incident.incident_id())?;
+        if let Some(same) = seen.iter().find(|s| s.source_hmac == hmac) {
+            return Ok(if same.taken_token.as_ref() == Some(&taken.token) {
+                Before::Leftover
+            } else {
+                Before::Duplicate(same.bundle_rowid)
+            });
+        }
+        let earlier = seen.iter().map(|s: &Seen| (s.bundle_id.clone(), s.sha256));
+        let in_group = within.into_iter().flatten().map(|w| (w.bundle_id.to_string(), w.sha256));
+        Ok(Before::New(
+            earlier
+                .chain(in_group)
+                .map(|(bundle_id, sha256)| Related {
+                    bundle_id,
+                    sha256,
+                    relation: "incident_id_reused".to_owned(),
+                })
+                .collect(),
+        ))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site; a struct would name them twice")]
+    fn seal(
+        &self,
+        prepared: &mut Prepared,
+        incident: &Incident,
+        related: Vec<Related>,
+        hmac: Sha256,
+        size_bytes: u64,
+        taken: &Taken,
+        now: Timestamp,
+    ) -> Result<(), SealError> {
+        let head = prepared.head.clone().unwrap_or_else(|| self.spool.head().clone());
+        let day = utc_day(now);
+        let last = prepared.last_numbers.get(&day).copied().unwrap_or(0);
+        let number = 1 + last.max(self.spool.last_number(day).unwrap_or(u64::MAX - 1));
+        let bundle_id = BundleId::new(day, number);
+        let chain = head.next();
+        let settings = self.settings;
+        let path = object_path(
+            &settings.client_id,
+            &settings.host_id,
+            &chain.chain_id,
+            day,
+            &bundle_id.file_name(),
+        );
+        let mut findings = incident.findings.clone();
+        findings.extend(consistency(&incident.body, now));
+        if !related.is_empty() {
+            findings.push(Finding::new(
+                "incident_id_reused",
+                "/incident/incident_id",
+                "an earlier bundle has this incident id with other bytes",
+            ));
+        }
+        let draft = Draft {
+            bundle_id,
+            kind: Kind::Incident,
+            client_id: &settings.client_id,
+            host_id: &settings.host_id,
+            generated_at: now,
+            chain,
+            producer: self.producer,
+            time: &self.time,
+            related_to: related,
+            body: SealedIncident {
+                body: &incident.body,
+                source: Source { hmac_sha256: hmac, size_bytes, received_at: now },
+                findings: &findings,
+                redactions: &[],
+            },
+            plan: plan(&settings.destinations, &path),
+        };
+        let sealed = draft.seal(&self.keys.signing)?;
+        prepared.last_numbers.insert(day, number);
+        prepared.head = Some(Head::At(sealed.position.clone()));
+        prepared.within.entry(incident.incident_id().to_owned()).or_default().push(InGroup {
+            source_hmac: hmac,
+            bundle_id,
+            sha256: sealed.position.sha256,
+        });
+        prepared.group.bundles.push(NewBundle {
+            sealed,
+            kind: Kind::Incident,
+            path,
+            object_count: 2,
+            source: Some(IncidentSource {
+                incident_id: incident.incident_id().to_owned(),
+                source_hmac: hmac,
+                taken_token: taken.token.clone(),
+            }),
+        });
+        Ok(())
+    }
+}
+
+/// A key that does not sign, or a signature that does not verify, would fail every drop alike:
+/// then nothing is sealed and all of them wait. Anything else concerns one document.
+fn concerns_all(error: &SealError) -> bool {
+    match error {
+        SealError::Key(_) | SealError::SelfCheck(VerifyError::Signature(_)) => true,
+        SealError::SelfCheck(_) | SealError::Json(_) => false,
+    }
+}

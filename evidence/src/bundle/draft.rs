@@ -1,0 +1,154 @@
+//! From a body to signed bytes.
+//!
+//! The order is what makes it safe: hash, write, sign, then read the written bytes back through
+//! the very code that auditors run. Only bytes that verify leave this module, so a fault in any
+//! step seals nothing.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::header::micros;
+use super::{
+    BUNDLE_VERSION, BundleId, ChainLink, ChainPosition, Kind, PlannedLocation, Producer, Related,
+    SignatureRef, TimeSource, VerifiedBundle, VerifyError,
+};
+use crate::digest::Sha256;
+use crate::keys::{KeyError, PrivateKey};
+use crate::signature;
+
+/// Everything a bundle says, before it is hashed and signed. `body` serialises to an object whose
+/// fields follow the header's.
+#[derive(Debug, Clone)]
+pub struct Draft<'a, B> {
+    /// Its name.
+    pub bundle_id: BundleId,
+    /// What it attests.
+    pub kind: Kind,
+    /// Whose evidence this is.
+    pub client_id: &'a str,
+    /// The host that seals.
+    pub host_id: &'a str,
+    /// Now, by the host's clock.
+    pub generated_at: Timestamp,
+    /// Its place in the chain.
+    pub chain: ChainLink,
+    /// What makes it.
+    pub producer: &'a Producer,
+    /// What is known of the clock.
+    pub time: &'a TimeSource,
+    /// Earlier bundles it speaks of.
+    pub related_to: Vec<Related>,
+    /// What it says.
+    pub body: B,
+    /// Where it is to be stored.
+    pub plan: Vec<PlannedLocation>,
+}
+
+/// A bundle whose exact bytes are fixed for ever.
+#[derive(Debug, Clone)]
+pub struct SealedBundle {
+    /// Its name.
+    pub bundle_id: BundleId,
+    /// Its place in the chain, by these bytes.
+    pub position: ChainPosition,
+    /// When it was sealed.
+    pub generated_at: Timestamp,
+    /// The exact bytes of `EB-….json`.
+    pub bytes: Vec<u8>,
+    /// The exact bytes of `EB-….json.bundle`.
+    pub signature: Vec<u8>,
+}
+
+/// Why nothing was sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The document could not be written as JSON.
+    #[error("the bundle cannot be written as JSON")]
+    Json(#[from] serde_json::Error),
+    /// The key could not sign.
+    #[error("signing failed")]
+    Key(#[from] KeyError),
+    /// What was written does not verify; nothing was sealed.
+    #[error("the bundle did not pass its own verification, so nothing was sealed")]
+    SelfCheck(#[source] VerifyError),
+}
+
+/// What the content hash covers: all but the hash itself, `signatures` and `storage_locations`.
+#[derive(Serialize)]
+struct Attested<'a, B> {
+    bundle_id: String,
+    bundle_version: &'static str,
+    kind: Kind,
+    client_id: &'a str,
+    host_id: &'a str,
+    #[serde(serialize_with = "micros")]
+    generated_at: Timestamp,
+    chain: &'a ChainLink,
+    producer: &'a Producer,
+    time: &'a TimeSource,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    related_to: &'a [Related],
+    #[serde(flatten)]
+    body: &'a B,
+}
+
+#[derive(Serialize)]
+struct Document<'a, B> {
+    #[serde(flatten)]
+    attested: Attested<'a, B>,
+    evidence_bundle_hash: String,
+    signatures: [SignatureRef; 1],
+    storage_locations: &'a [PlannedLocation],
+}
+
+impl<B: Serialize> Draft<'_, B> {
+    /// Hashes, writes, signs and verifies the bundle.
+    ///
+    /// # Errors
+    /// When any step fails; nothing has been sealed then.
+    pub fn seal(&self, key: &PrivateKey) -> Result<SealedBundle, SealError> {
+        let attested = Attested {
+            bundle_id: self.bundle_id.to_string(),
+            bundle_version: BUNDLE_VERSION,
+            kind: self.kind,
+            client_id: self.client_id,
+            host_id: self.host_id,
+            generated_at: self.generated_at,
+            chain: &self.chain,
+            producer: self.producer,
+            time: self.time,
+            related_to: &self.related_to,
+            body: &self.body,
+        };
+        let canonical = serde_json_canonicalizer::to_vec(&attested)?;
+        let document = Document {
+            attested,
+            evidence_bundle_hash: Sha256::of(&canonical).prefixed(),
+            signatures: [SignatureRef {
+                key_id: key.public().key_id(),
+                file: self.bundle_id.signature_name(),
+            }],
+            storage_locations: &self.plan,
+        };
+        let mut bytes = serde_json::to_vec_pretty(&document)?;
+        bytes.push(b'\n');
+        let sha256 = Sha256::of(&bytes);
+        let signature = signature::sign(&bytes, sha256, key)?;
+        let verified = VerifiedBundle::verify(&bytes, &signature, key.public())
+            .map_err(SealError::SelfCheck)?;
+        if verified.header().chain != self.chain {
+            return Err(SealError::SelfCheck(VerifyError::Inconsistent("chain")));
+        }
+        Ok(SealedBundle {
+            bundle_id: self.bundle_id,
+            position: ChainPosition {
+                chain_id: self.chain.chain_id.clone(),
+                sequence: self.chain.sequence,
+                sha256,
+            },
+            generated_at: self.generated_at,
+            bytes,
+            signature,
+        })
+    }
+}

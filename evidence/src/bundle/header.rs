@@ -1,0 +1,153 @@
+//! The header that every kind of bundle shares.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::PlannedLocation;
+use crate::digest::Sha256;
+
+/// The format version this code writes and reads.
+pub const BUNDLE_VERSION: &str = "1.0";
+
+/// What a bundle attests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One remediated incident.
+    Incident,
+    /// A statement of what was sealed, confirmed and refused.
+    Custody,
+    /// A test at set-up, excluded from every count.
+    Probe,
+}
+
+impl Kind {
+    /// The name used in JSON, SQL and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incident => "incident",
+            Self::Custody => "custody",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// A bundle's place in its host's chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainLink {
+    /// ULID made with the chain, bound to the machine.
+    pub chain_id: String,
+    /// 1, 2, 3 … without a gap. Only this orders.
+    pub sequence: u64,
+    /// SHA-256 of the previous bundle's exact file bytes; null at sequence 1.
+    pub previous_sha256: Option<Sha256>,
+    /// At sequence 1 of a chain that follows a lost or cloned one: where that one ended, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<ChainPosition>,
+}
+
+/// A point in a chain: the bundle at `sequence`, by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChainPosition {
+    /// The chain.
+    pub chain_id: String,
+    /// The bundle's sequence.
+    pub sequence: u64,
+    /// SHA-256 of its exact file bytes.
+    pub sha256: Sha256,
+}
+
+/// What made the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Producer {
+    /// `msp-evidence-agent`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The kernel's boot id, so that restarts of the host are seen.
+    pub boot_id: String,
+}
+
+/// What is known of the clock that `generated_at` was read from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeSource {
+    /// Such as `systemd-timesyncd`, `chrony`, or `unknown`.
+    pub source: String,
+    /// Whether it said that it was synchronised; null when unknown.
+    pub synchronised: Option<bool>,
+    /// Its own error bound in milliseconds; null when unknown.
+    pub estimated_error_ms: Option<f64>,
+}
+
+impl TimeSource {
+    /// Nothing is known of the clock, and that is said.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { source: "unknown".to_owned(), synchronised: None, estimated_error_ms: None }
+    }
+}
+
+/// An earlier bundle that this one speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Related {
+    /// The earlier bundle.
+    pub bundle_id: String,
+    /// SHA-256 of its exact file bytes.
+    pub sha256: Sha256,
+    /// How, such as `incident_id_reused`.
+    pub relation: String,
+}
+
+/// Which key signed, and where the signature is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureRef {
+    /// `sha256:` fingerprint of the key.
+    pub key_id: String,
+    /// The signature's file name, beside the bundle.
+    pub file: String,
+}
+
+/// The header of a bundle, as read from verified bytes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Header {
+    /// `EB-YYYYMMDD-NNNN`.
+    pub bundle_id: String,
+    /// Always [`BUNDLE_VERSION`].
+    pub bundle_version: String,
+    /// What it attests.
+    pub kind: Kind,
+    /// Whose evidence this is.
+    pub client_id: String,
+    /// The host that sealed it.
+    pub host_id: String,
+    /// When it was sealed, by the host's clock.
+    pub generated_at: Timestamp,
+    /// Its place in the chain.
+    pub chain: ChainLink,
+    /// What made it.
+    pub producer: Producer,
+    /// What is known of the clock.
+    pub time: TimeSource,
+    /// Earlier bundles it speaks of.
+    #[serde(default)]
+    pub related_to: Vec<Related>,
+    /// `sha256:` over RFC 8785 of the document without this field, `signatures` and
+    /// `storage_locations`.
+    pub evidence_bundle_hash: String,
+    /// Who signed.
+    pub signatures: Vec<SignatureRef>,
+    /// Where it was planned to be stored.
+    pub storage_locations: Vec<PlannedLocation>,
+}
+
+/// RFC 3339 in UTC with exactly six fractional digits, as `generated_at` is written.
+pub(super) fn micros<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
+}

@@ -1,0 +1,26 @@
+//! The evidence bundle, version 1: one kind of thing for everything the product attests.
+//!
+//! Header and body are kept apart. [`Draft::seal`] is the only way from a body to signed bytes,
+//! [`VerifiedBundle::verify`] the only way from bytes to a payload that may be believed. Once
+//! signed, bytes never change: what is stored, chained and verified is exactly what was signed.
+
+mod draft;
+mod header;
+mod id;
+mod location;
+mod verified;
+
+pub use draft::{Draft, SealError, SealedBundle};
+pub use header::{
+    BUNDLE_VERSION, ChainLink, ChainPosition, Header, Kind, Producer, Related, SignatureRef,
+    TimeSource,
+};
+pub use id::{BundleId, NotABundleId, object_path};
+pub use location::{
+    LocationState, Locations, OBJECT_LOCK_MODE, ObjectLocation, PlannedLocation, StorageLocation,
+};
+pub use verified::{VerifiedBundle, VerifyError};
+
+/// No bundle is larger: the largest accepted document (see `drop.max_document_bytes`) twice over,
+/// for indentation and escapes.
+pub const BUNDLE_MAX_BYTES: u64 = 64 << 20;

@@ -1,0 +1,121 @@
+//! From untrusted bytes to a payload that may be believed.
+//!
+//! The signature comes first: nothing of the payload is looked at, let alone shown, before the
+//! exact bytes are proven to be the key holder's. The payload is private until then.
+
+use serde_json::Value;
+
+use super::{BUNDLE_VERSION, BundleId, Header};
+use crate::digest::Sha256;
+use crate::ijson;
+use crate::keys::PublicKey;
+use crate::schema::{self, SchemaError};
+use crate::signature::{self, SignatureError};
+
+const NOT_HASHED: [&str; 3] = ["evidence_bundle_hash", "signatures", "storage_locations"];
+
+/// Why a bundle is not proven.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The signature does not prove the bytes.
+    #[error("signature")]
+    Signature(#[from] SignatureError),
+    /// Not I-JSON (RFC 7493).
+    #[error("the bytes are signed, but are not I-JSON")]
+    Json(#[source] ijson::Error),
+    /// Does not follow the schema.
+    #[error("the bundle does not follow the schema")]
+    Schema(#[from] SchemaError),
+    /// `evidence_bundle_hash` is not the hash of the content.
+    #[error("evidence_bundle_hash is {stated}, but the content hashes to {computed}")]
+    Hash {
+        /// What the bundle says.
+        stated: String,
+        /// What its content gives.
+        computed: String,
+    },
+    /// A header field contradicts another, or the key that was used.
+    #[error("the header is inconsistent: {0}")]
+    Inconsistent(&'static str),
+}
+
+/// A bundle whose signature, form and content hash have been checked with a given key.
+#[derive(Debug, Clone)]
+pub struct VerifiedBundle {
+    header: Header,
+    document: Value,
+    sha256: Sha256,
+}
+
+impl VerifiedBundle {
+    /// Checks `bytes` against `signature_file` with a key that the caller trusts.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]; every one of them means that the bundle is not proven.
+    pub fn verify(
+        bytes: &[u8],
+        signature_file: &[u8],
+        key: &PublicKey,
+    ) -> Result<Self, VerifyError> {
+        signature::verify(bytes, signature_file, key)?;
+        let document = ijson::read(bytes, ijson::MAX_DEPTH).map_err(VerifyError::Json)?.value;
+        schema::validate(&document)?;
+        let header = <Header as serde::Deserialize>::deserialize(&document)
+            .map_err(|_| VerifyError::Inconsistent("the header does not fit its types"))?;
+        if header.bundle_version != BUNDLE_VERSION {
+            return Err(VerifyError::Inconsistent("bundle_version"));
+        }
+        let id: BundleId = header
+            .bundle_id
+            .parse()
+            .map_err(|_| VerifyError::Inconsistent("bundle_id"))?;
+        match header.signatures.as_slice() {
+            [one] if one.key_id == key.key_id() && one.file == id.signature_name() => {}
+            _ => return Err(VerifyError::Inconsistent("signatures names another key or file")),
+        }
+        let first = header.chain.sequence == 1;
+        if first != header.chain.previous_sha256.is_none()
+            || (!first && header.chain.predecessor.is_some())
+        {
+            return Err(VerifyError::Inconsistent("chain.previous_sha256 against chain.sequence"));
+        }
+        let computed = content_hash(&document)?;
+        if computed != header.evidence_bundle_hash {
+            return Err(VerifyError::Hash { stated: header.evidence_bundle_hash, computed });
+        }
+        Ok(Self { header, document, sha256: Sha256::of(bytes) })
+    }
+
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The whole document.
+    #[must_use]
+    pub const fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// SHA-256 of the exact file bytes: what the chain and stores know it by.
+    #[must_use]
+    pub const fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+}
+
+/// `sha256:` over RFC 8785 of the document without the three fields that the hash leaves out.
+fn content_hash(document: &Value) -> Result<String, VerifyError> {
+    let Value::Object(fields) = document else {
+        return Err(VerifyError::Inconsistent("not an object"));
+    };
+    let attested: std::collections::BTreeMap<&str, &Value> = fields
+        .iter()
+        .filter(|(name, _)| !NOT_HASHED.contains(&name.as_str()))
+        .map(|(name, value)| (name.as_str(), value))
+        .collect();
+    let canonical = serde_json_canonicalizer::to_vec(&attested)
+        .map_err(|_| VerifyError::Inconsistent("the content has no canonical form"))?;
+    Ok(Sha256::of(&canonical).prefixed())
+}

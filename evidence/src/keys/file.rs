@@ -1,0 +1,162 @@
+//! cosign's encrypted private key file: PEM around JSON around a NaCl secretbox of PKCS#8.
+//!
+//! Source: `pkg/cosign/keys.go` of cosign and `encrypted/encrypted.go` of go-tuf, which write
+//! scrypt (RFC 7914) with N = 65536 (32768 in older releases), r = 8, p = 1.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto_secretbox::aead::{AeadInPlace, KeyInit};
+use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::KeyError;
+
+const LABEL: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
+const OLD_LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
+const ACCEPTED_N: [u64; 3] = [32_768, 65_536, 131_072];
+const WRITTEN_LOG_N: u8 = 16;
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    kdf: Kdf,
+    cipher: Cipher,
+    ciphertext: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kdf {
+    name: String,
+    params: KdfParams,
+    salt: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KdfParams {
+    #[serde(rename = "N")]
+    n: u64,
+    r: u32,
+    p: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Cipher {
+    name: String,
+    nonce: String,
+}
+
+pub(super) fn encrypt(pkcs8: &[u8], password: &[u8]) -> Result<Zeroizing<String>, KeyError> {
+    let mut salt = [0; 32];
+    let mut nonce = [0; NONCE_BYTES];
+    for buffer in [&mut salt[..], &mut nonce[..]] {
+        aws_lc_rs::rand::fill(buffer).map_err(|e| KeyError::Crypto(e.to_string()))?;
+    }
+    let params = KdfParams { n: 1 << WRITTEN_LOG_N, r: 8, p: 1 };
+    let cipher = cipher(password, &salt, &params)?;
+    // NaCl's order: the tag first, then the ciphertext.
+    let mut boxed = vec![0; TAG_BYTES];
+    boxed.extend_from_slice(pkcs8);
+    let tag = cipher
+        .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut boxed[TAG_BYTES..])
+        .map_err(|_| KeyError::Crypto("secretbox".to_owned()))?;
+    boxed[..TAG_BYTES].copy_from_slice(&tag);
+    let envelope = Envelope {
+        kdf: Kdf { name: "scrypt".to_owned(), params, salt: STANDARD.encode(salt) },
+        cipher: Cipher { name: "nacl/secretbox".to_owned(), nonce: STANDARD.encode(nonce) },
+        ciphertext: STANDARD.encode(&boxed),
+    };
+    let json = serde_json::to_vec(&envelope).map_err(|e| KeyError::Format(e.to_string()))?;
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    Ok(Zeroizing::new(pem::encode_config(&pem::Pem::new(LABEL, json), config)))
+}
+
+pub(super) fn decrypt(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let pem = pem::parse(text).map_err(|_| KeyError::NotPem { expected: LABEL, found: None })?;
+    if pem.tag() != LABEL && pem.tag() != OLD_LABEL {
+        return Err(KeyError::NotPem { expected: LABEL, found: Some(pem.tag().to_owned()) });
+    }
+    let envelope: Envelope =
+        serde_json::from_slice(pem.contents()).map_err(|e| KeyError::Format(e.to_string()))?;
+    if envelope.kdf.name != "scrypt" || envelope.cipher.name != "nacl/secretbox" {
+        return Err(KeyError::Format("another kdf than scrypt, or another cipher than nacl/secretbox".to_owned()));
+    }
+    let decode = |field: &'static str, text: &str| {
+        STANDARD.decode(text).map_err(|_| KeyError::Format(format!("{field} is not base64")))
+    };
+    let salt = decode("kdf.salt", &envelope.kdf.salt)?;
+    let nonce = decode("cipher.nonce", &envelope.cipher.nonce)?;
+    let mut boxed = Zeroizing::new(decode("ciphertext", &envelope.ciphertext)?);
+    if nonce.len() != NONCE_BYTES || boxed.len() < TAG_BYTES {
+        return Err(KeyError::Format("nonce or ciphertext is too short".to_owned()));
+    }
+    let cipher = cipher(password, &salt, &envelope.kdf.params)?;
+    let (tag, message) = boxed.split_at_mut(TAG_BYTES);
+    cipher
+        .decrypt_in_place_detached(Nonce::from_slice(&nonce), b"", message, (&*tag).into())
+        .map_err(|_| KeyError::Password)?;
+    Ok(Zeroizing::new(message.to_vec()))
+}
+
+fn cipher(password: &[u8], salt: &[u8], params: &KdfParams) -> Result<XSalsa20Poly1305, KeyError> {
+    let refused = KeyError::Kdf { n: params.n, r: params.r, p: params.p };
+    if !ACCEPTED_N.contains(&params.n) || params.r != 8 || params.p != 1 {
+        return Err(refused);
+    }
+    // A power of two, checked above, so the trailing zeros are its logarithm.
+    let log_n = u8::try_from(params.n.trailing_zeros()).unwrap_or(u8::MAX);
+    let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| refused)?;
+    let mut key = Zeroizing::new([0; 32]);
+    scrypt::scrypt(password, salt, &scrypt_params, &mut key[..])
+        .map_err(|e| KeyError::Crypto(e.to_string()))?;
+    Ok(XSalsa20Poly1305::new(Key::from_slice(&key[..])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_json(text: &str, change: impl Fn(&mut serde_json::Value)) -> String {
+        let pem = pem::parse(text).unwrap();
+        let mut json: serde_json::Value = serde_json::from_slice(pem.contents()).unwrap();
+        change(&mut json);
+        pem::encode(&pem::Pem::new(pem.tag(), serde_json::to_vec(&json).unwrap()))
+    }
+
+    #[test]
+    fn what_is_encrypted_is_decrypted_again_under_either_label() {
+        let text = encrypt(b"secret pkcs8", b"pw").unwrap();
+        assert!(text.starts_with("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n"));
+        assert_eq!(&decrypt(&text, b"pw").unwrap()[..], b"secret pkcs8");
+        let old = text.replace(LABEL, OLD_LABEL);
+        assert_eq!(&decrypt(&old, b"pw").unwrap()[..], b"secret pkcs8");
+    }
+
+    #[test]
+    fn scrypt_costs_that_cosign_never_wrote_are_refused() {
+        let text = encrypt(b"secret pkcs8", b"pw").unwrap();
+        for n in [1_u64 << 10, 1 << 14, 1 << 20, 65_535, 0] {
+            let changed = with_json(&text, |j| j["kdf"]["params"]["N"] = n.into());
+            assert!(matches!(decrypt(&changed, b"pw"), Err(KeyError::Kdf { .. })), "N={n}");
+        }
+    }
+
+    #[test]
+    fn a_changed_ciphertext_is_refused_like_a_wrong_password() {
+        let text = encrypt(b"secret pkcs8", b"pw").unwrap();
+        let changed = with_json(&text, |j| {
+            let mut bytes = STANDARD.decode(j["ciphertext"].as_str().unwrap()).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            j["ciphertext"] = STANDARD.encode(bytes).into();
+        });
+        assert!(matches!(decrypt(&changed, b"pw"), Err(KeyError::Password)));
+    }
+
+    #[test]
+    fn files_of_another_kind_are_refused_with_their_label() {
+        let text = pem::encode(&pem::Pem::new("PRIVATE KEY", b"x".to_vec()));
+        let error = decrypt(&text, b"").unwrap_err();
+        assert!(error.to_string().contains("PRIVATE KEY"), "{error}");
+    }
+}

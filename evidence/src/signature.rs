@@ -1,0 +1,224 @@
+//! The detached signature: a sigstore bundle v0.3 with a public-key hint (`….json.bundle`).
+//!
+//! Format: `dev.sigstore.bundle.v1.Bundle` of sigstore/protobuf-specs. Only the key-based,
+//! message-signature form of version 0.3 is written or accepted. The legacy format of older
+//! cosign carries its own key and can be forged (GHSA-fx35-mq7g-6g98); a file that is not
+//! exactly of our form is refused, whatever else it may be.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use sigstore_types::bundle::SignatureContent;
+
+use crate::digest::Sha256;
+use crate::keys::{KeyError, PrivateKey, PublicKey};
+
+const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// No signature file of ours is larger; a reader need not read more.
+pub const SIGNATURE_MAX_BYTES: u64 = 64 << 10;
+
+/// Exactly the fields that are allowed: one more and stock cosign takes the file for its legacy
+/// format, so one more is refused here too.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Wire {
+    media_type: String,
+    verification_material: Material,
+    message_signature: Message,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Material {
+    public_key: Hint,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hint {
+    hint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Message {
+    message_digest: Digest,
+    signature: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Digest {
+    algorithm: String,
+    digest: String,
+}
+
+/// Why a signature does not prove the bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Not a sigstore bundle v0.3 with a public-key hint and a message signature.
+    #[error("not a key-based sigstore bundle v0.3: {0}")]
+    Format(String),
+    /// The legacy cosign format, which names its own key.
+    #[error("this is cosign's legacy bundle format, which can be forged (GHSA-fx35-mq7g-6g98); it is never accepted")]
+    Legacy,
+    /// Signed by another key, going by the hint.
+    #[error("signed by another key: the bundle names {found}, the key given is {expected}")]
+    OtherKey {
+        /// Fingerprint of the key given.
+        expected: String,
+        /// The hint in the file.
+        found: String,
+    },
+    /// The digest in the file is not that of the bytes.
+    #[error("the signature is for other bytes: its digest is not that of this file")]
+    Digest,
+    /// The signature does not verify.
+    #[error("the signature does not verify with the key {0}")]
+    Signature(String),
+}
+
+/// Signs `message` and returns the bytes of the `….json.bundle` file.
+///
+/// # Errors
+/// When the crypto library fails.
+pub fn sign(message: &[u8], sha256: Sha256, key: &PrivateKey) -> Result<Vec<u8>, KeyError> {
+    let wire = Wire {
+        media_type: MEDIA_TYPE.to_owned(),
+        verification_material: Material { public_key: Hint { hint: key.public().hint() } },
+        message_signature: Message {
+            message_digest: Digest {
+                algorithm: "SHA2_256".to_owned(),
+                digest: STANDARD.encode(sha256.as_bytes()),
+            },
+            signature: STANDARD.encode(key.sign(message)?),
+        },
+    };
+    serde_json::to_vec(&wire).map_err(|e| KeyError::Format(e.to_string()))
+}
+
+/// Checks that `file` is `key`'s signature over `message`.
+///
+/// The hint is not trusted: it only makes the message clearer when the key is another one.
+///
+/// # Errors
+/// See [`SignatureError`]; every one of them means "not proven".
+pub fn verify(message: &[u8], file: &[u8], key: &PublicKey) -> Result<(), SignatureError> {
+    let text = std::str::from_utf8(file)
+        .map_err(|_| SignatureError::Format("it is not UTF-8".to_owned()))?;
+    let wire: Wire = serde_json::from_str(text).map_err(|error| not_ours(text, &error))?;
+    if wire.media_type != MEDIA_TYPE {
+        return Err(SignatureError::Format("the media type is another one".to_owned()));
+    }
+    // The sigstore project's own parser must agree that this is what it looks like.
+    let bundle = sigstore_types::Bundle::from_json(text)
+        .map_err(|e| SignatureError::Format(e.to_string()))?;
+    let SignatureContent::MessageSignature(content) = &bundle.content else {
+        return Err(SignatureError::Format("it holds no message signature".to_owned()));
+    };
+    let found = &wire.verification_material.public_key.hint;
+    if *found != key.hint() {
+        return Err(SignatureError::OtherKey { expected: key.hint(), found: shortened(found) });
+    }
+    let digest = &wire.message_signature.message_digest;
+    if digest.algorithm != "SHA2_256"
+        || digest.digest != STANDARD.encode(Sha256::of(message).as_bytes())
+    {
+        return Err(SignatureError::Digest);
+    }
+    if key.verifies(message, content.signature.as_bytes()) {
+        Ok(())
+    } else {
+        Err(SignatureError::Signature(key.key_id()))
+    }
+}
+
+fn not_ours(text: &str, error: &serde_json::Error) -> SignatureError {
+    #[derive(Deserialize)]
+    struct Legacy {
+        #[serde(rename = "base64Signature")]
+        _signature: String,
+    }
+    if serde_json::from_str::<Legacy>(text).is_ok() {
+        SignatureError::Legacy
+    } else {
+        SignatureError::Format(error.to_string())
+    }
+}
+
+fn shortened(hint: &str) -> String {
+    hint.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed() -> (PrivateKey, Vec<u8>) {
+        let (key, _) = PrivateKey::generate(b"").unwrap();
+        let file = sign(b"evidence", Sha256::of(b"evidence"), &key).unwrap();
+        (key, file)
+    }
+
+    fn changed(file: &[u8], change: impl Fn(&mut serde_json::Value)) -> Vec<u8> {
+        let mut json = serde_json::from_slice(file).unwrap();
+        change(&mut json);
+        serde_json::to_vec(&json).unwrap()
+    }
+
+    #[test]
+    fn a_signature_verifies_over_its_bytes_and_over_no_others() {
+        let (key, file) = signed();
+        assert_eq!(verify(b"evidence", &file, key.public()), Ok(()));
+        assert_eq!(verify(b"evidencE", &file, key.public()), Err(SignatureError::Digest));
+    }
+
+    #[test]
+    fn another_key_is_named_as_such_and_a_forged_hint_does_not_help() {
+        let (key, file) = signed();
+        let (other, _) = PrivateKey::generate(b"").unwrap();
+        assert!(matches!(
+            verify(b"evidence", &file, other.public()),
+            Err(SignatureError::OtherKey { .. })
+        ));
+        let forged = changed(&file, |j| {
+            j["verificationMaterial"]["publicKey"]["hint"] = other.public().hint().into();
+        });
+        assert!(matches!(
+            verify(b"evidence", &forged, other.public()),
+            Err(SignatureError::Signature(_))
+        ));
+        assert!(verify(b"evidence", &forged, key.public()).is_err());
+    }
+
+    #[test]
+    fn a_legacy_bundle_is_refused_by_name() {
+        let (key, _) = signed();
+        let legacy = br#"{"base64Signature":"AAAA","cert":"","rekorBundle":{}}"#;
+        assert_eq!(verify(b"evidence", legacy, key.public()), Err(SignatureError::Legacy));
+    }
+
+    #[test]
+    fn a_field_too_many_is_refused_because_cosign_would_read_another_format() {
+        let (key, file) = signed();
+        for pointer in ["", "/verificationMaterial", "/messageSignature"] {
+            let more = changed(&file, |j| j.pointer_mut(pointer).unwrap()["x"] = 1.into());
+            assert!(matches!(
+                verify(b"evidence", &more, key.public()),
+                Err(SignatureError::Format(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn older_media_types_are_refused() {
+        let (key, file) = signed();
+        let old = changed(&file, |j| {
+            j["mediaType"] = "application/vnd.dev.sigstore.bundle+json;version=0.2".into();
+        });
+        assert!(matches!(
+            verify(b"evidence", &old, key.public()),
+            Err(SignatureError::Format(_))
+        ));
+    }
+}

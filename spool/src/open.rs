@@ -1,0 +1,243 @@
+//! Opening the spool, and deciding which chain it continues.
+//!
+//! A chain is bound to the machine: a copied spool on another machine, or one whose files say
+//! that it had already gone further (a snapshot was restored), starts a new chain that names the
+//! old one. So two histories never claim the same place.
+
+use std::path::Path;
+
+use evidence::bundle::ChainPosition;
+use evidence::chain::{Head, new_chain_id};
+use evidence::digest::Sha256;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::row::{sha256, unsigned};
+use crate::{SpoolError, schema};
+
+/// Why a chain was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChainStart {
+    /// There was none.
+    First,
+    /// The spool came from another machine.
+    MachineChanged,
+    /// Signed files show that the chain had gone further than the spool knows.
+    RolledBack,
+}
+
+impl ChainStart {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::MachineChanged => "machine_changed",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
+/// The open spool. Not shared: the agent has one, in one thread.
+pub struct Spool {
+    pub(crate) db: Connection,
+    pub(crate) chain_rowid: i64,
+    pub(crate) head: Head,
+    started: Option<ChainStart>,
+}
+
+impl Spool {
+    /// Opens or creates the spool at `path` and finds the chain to continue.
+    ///
+    /// `machine` identifies the machine (a digest of its machine-id); `now` dates a new chain.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is newer than this build, or is damaged.
+    pub fn open(path: &Path, machine: Sha256, now: Timestamp) -> Result<Self, SpoolError> {
+        let mut db = Connection::open(path)?;
+        configure(&db)?;
+        schema::migrate(&mut db)?;
+        let mut spool = Self {
+            db,
+            chain_rowid: 0,
+            head: Head::Empty { chain_id: String::new(), predecessor: None },
+            started: None,
+        };
+        match spool.newest_chain()? {
+            None => spool.start_chain(ChainStart::First, machine, None, now)?,
+            Some((chain_rowid, head, bound_to)) => {
+                spool.chain_rowid = chain_rowid;
+                spool.head = head;
+                if bound_to != machine {
+                    spool.restart_chain(ChainStart::MachineChanged, machine, now)?;
+                }
+            }
+        }
+        Ok(spool)
+    }
+
+    /// Where the next bundle attaches.
+    #[must_use]
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Whether opening started a chain, and why.
+    #[must_use]
+    pub const fn chain_started(&self) -> Option<ChainStart> {
+        self.started
+    }
+
+    /// Leaves the present chain and starts one that names it.
+    ///
+    /// # Errors
+    /// When the new chain cannot be committed.
+    pub fn restart_chain(
+        &mut self,
+        why: ChainStart,
+        machine: Sha256,
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let predecessor = match &self.head {
+            Head::At(position) => Some(position.clone()),
+            Head::Empty { predecessor, .. } => predecessor.clone(),
+        };
+        self.start_chain(why, machine, predecessor, now)
+    }
+
+    fn start_chain(
+        &mut self,
+        why: ChainStart,
+        machine: Sha256,
+        predecessor: Option<ChainPosition>,
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
+        let chain_id = new_chain_id();
+        self.db.execute(
+            "INSERT INTO chain (chain_id, machine_sha256, started_at, started_because,
+               predecessor_chain_id, predecessor_sequence, predecessor_sha256)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                chain_id,
+                machine.as_bytes(),
+                now.to_string(),
+                why.as_str(),
+                predecessor.as_ref().map(|p| p.chain_id.as_str()),
+                predecessor.as_ref().map(|p| crate::row::signed(p.sequence)),
+                predecessor.as_ref().map(|p| p.sha256.as_bytes()),
+            ],
+        )?;
+        self.chain_rowid = self.db.last_insert_rowid();
+        self.head = Head::Empty { chain_id, predecessor };
+        self.started = Some(why);
+        Ok(())
+    }
+
+    fn newest_chain(&self) -> Result<Option<(i64, Head, Sha256)>, SpoolError> {
+        self.db
+            .query_row(
+                "SELECT c.chain_rowid, c.chain_id, c.machine_sha256, c.predecessor_chain_id,
+                   c.predecessor_sequence, c.predecessor_sha256, b.sequence, b.sha256
+                 FROM chain c LEFT JOIN bundle b ON b.chain_rowid = c.chain_rowid
+                 ORDER BY c.chain_rowid DESC, b.sequence DESC LIMIT 1",
+                [],
+                |row| Ok(read_chain(row)),
+            )
+            .optional()?
+            .transpose()
+    }
+
+    /// The last number given out on the UTC day `day`; 0 when none was.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_number(&self, day: Date) -> Result<u64, SpoolError> {
+        let number: Option<i64> = self
+            .db
+            .prepare_cached("SELECT last_number FROM day_number WHERE day = ?1")?
+            .query_row([day.to_string()], |row| row.get(0))
+            .optional()?;
+        Ok(number.map_or(0, |n| u64::try_from(n).unwrap_or(0)))
+    }
+
+    /// Registers a destination, or refuses an id whose place changed.
+    ///
+    /// # Errors
+    /// [`SpoolError::DestinationChanged`] when the id was used for another place.
+    pub fn use_destination(&mut self, id: &str, uri: &str, now: Timestamp) -> Result<(), SpoolError> {
+        let known: Option<String> = self
+            .db
+            .query_row("SELECT uri FROM destination WHERE destination_id = ?1", [id], |r| r.get(0))
+            .optional()?;
+        match known {
+            Some(known) if known == uri => Ok(()),
+            Some(known) => Err(SpoolError::DestinationChanged {
+                id: id.to_owned(),
+                known,
+                configured: uri.to_owned(),
+            }),
+            None => {
+                self.db.execute(
+                    "INSERT INTO destination (destination_id, uri, first_used_at) VALUES (?1, ?2, ?3)",
+                    params![id, uri, now.to_string()],
+                )?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads a small value that the agent keeps for itself.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn note(&self, name: &str) -> Result<Option<String>, SpoolError> {
+        Ok(self
+            .db
+            .query_row("SELECT value FROM note WHERE name = ?1", [name], |r| r.get(0))
+            .optional()?)
+    }
+
+    /// Writes a small value that the agent keeps for itself.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn set_note(&mut self, name: &str, value: &str) -> Result<(), SpoolError> {
+        self.db.execute(
+            "INSERT INTO note (name, value) VALUES (?1, ?2)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [name, value],
+        )?;
+        Ok(())
+    }
+}
+
+pub(crate) fn configure(db: &Connection) -> Result<(), SpoolError> {
+    db.busy_timeout(std::time::Duration::from_secs(10))?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
+}
+
+fn read_chain(row: &rusqlite::Row<'_>) -> Result<(i64, Head, Sha256), SpoolError> {
+    let chain_id: String = row.get("chain_id")?;
+    let last: Option<i64> = row.get("sequence")?;
+    let head = if last.is_some() {
+        Head::At(ChainPosition {
+            chain_id,
+            sequence: unsigned(row, "sequence")?,
+            sha256: sha256(row, "sha256")?,
+        })
+    } else {
+        let predecessor = match row.get::<_, Option<String>>("predecessor_chain_id")? {
+            None => None,
+            Some(chain_id) => Some(ChainPosition {
+                chain_id,
+                sequence: unsigned(row, "predecessor_sequence")?,
+                sha256: sha256(row, "predecessor_sha256")?,
+            }),
+        };
+        Head::Empty { chain_id, predecessor }
+    };
+    Ok((row.get("chain_rowid")?, head, sha256(row, "machine_sha256")?))
+}

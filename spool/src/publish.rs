@@ -1,0 +1,203 @@
+//! What has to be in `evidence/` and `outbox/`: every file there can be written again from here.
+
+use evidence::bundle::{
+    BundleId, LocationState, Locations, ObjectLocation, PlannedLocation, StorageLocation,
+};
+use evidence::digest::Sha256;
+use evidence::handover::Role;
+use rusqlite::{OptionalExtension as _, Row};
+
+use crate::confirm::proof_from;
+use crate::row::{sha256, time, unsigned};
+use crate::{Spool, SpoolError};
+
+/// A bundle's exact bytes, as committed.
+#[derive(Debug, Clone)]
+pub struct SpooledBundle {
+    /// Its row, in the order of sealing.
+    pub bundle_rowid: i64,
+    /// Its name.
+    pub bundle_id: BundleId,
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its path below the evidence folder.
+    pub path: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// `EB-….json`.
+    pub bytes: Vec<u8>,
+    /// `EB-….json.bundle`.
+    pub signature: Vec<u8>,
+    /// Objects that the order asks for.
+    pub object_count: u64,
+}
+
+/// An order that still waits for receipts.
+#[derive(Debug, Clone)]
+pub struct OpenOrder {
+    /// Its id, and its file's name before the suffix.
+    pub order_id: String,
+    /// Its file's exact bytes.
+    pub body: Vec<u8>,
+}
+
+impl Spool {
+    /// The orders that still wait for receipts, oldest first, each given to `visit` in turn so
+    /// that memory stays flat however long an outage was.
+    ///
+    /// # Errors
+    /// What `visit` returns, or when the database cannot be read.
+    pub fn each_open_order<E: From<SpoolError>>(
+        &self,
+        mut visit: impl FnMut(OpenOrder) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .db
+            .prepare("SELECT order_id, body FROM work_order WHERE completed_at IS NULL ORDER BY order_rowid")
+            .map_err(SpoolError::from)?;
+        let mut rows = statement.query([]).map_err(SpoolError::from)?;
+        while let Some(row) = rows.next().map_err(SpoolError::from)? {
+            let order = (|| Ok(OpenOrder { order_id: row.get(0)?, body: row.get(1)? }))()
+                .map_err(|e: rusqlite::Error| SpoolError::from(e))?;
+            visit(order)?;
+        }
+        Ok(())
+    }
+
+    /// The bundles with a row above `after`, in order, each given to `visit` in turn.
+    ///
+    /// # Errors
+    /// What `visit` returns, or when the database cannot be read.
+    pub fn each_bundle_after<E: From<SpoolError>>(
+        &self,
+        after: i64,
+        mut visit: impl FnMut(SpooledBundle) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .db
+            .prepare("SELECT * FROM bundle WHERE bundle_rowid > ?1 ORDER BY bundle_rowid")
+            .map_err(SpoolError::from)?;
+        let mut rows = statement.query([after]).map_err(SpoolError::from)?;
+        while let Some(row) = rows.next().map_err(SpoolError::from)? {
+            visit(read_bundle(row)?)?;
+        }
+        Ok(())
+    }
+
+    /// One bundle by its row.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn bundle(&self, bundle_rowid: i64) -> Result<Option<SpooledBundle>, SpoolError> {
+        self.db
+            .prepare_cached("SELECT * FROM bundle WHERE bundle_rowid = ?1")?
+            .query_row([bundle_rowid], |row| Ok(read_bundle(row)))
+            .optional()?
+            .transpose()
+    }
+
+    /// The newest bundle's row; 0 when there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn last_bundle_rowid(&self) -> Result<i64, SpoolError> {
+        Ok(self.db.query_row("SELECT coalesce(max(bundle_rowid), 0) FROM bundle", [], |r| r.get(0))?)
+    }
+
+    /// Every bundle id of the present chain on the day of `like`, for comparing with the files.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn knows_bundle(&self, bundle_id: &str) -> Result<bool, SpoolError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM bundle WHERE bundle_id = ?1")?
+            .exists([bundle_id])?)
+    }
+
+    /// The bundle's locations, completed by what has been confirmed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn locations(&self, bundle: &SpooledBundle) -> Result<Locations, SpoolError> {
+        complete_locations(&self.db, bundle)
+    }
+}
+
+pub(crate) fn read_bundle(row: &Row<'_>) -> Result<SpooledBundle, SpoolError> {
+    let id: String = row.get("bundle_id")?;
+    Ok(SpooledBundle {
+        bundle_rowid: row.get("bundle_rowid")?,
+        bundle_id: id.parse().map_err(|_| SpoolError::Damaged("a bundle id".to_owned()))?,
+        sequence: unsigned(row, "sequence")?,
+        path: row.get("path")?,
+        sha256: sha256(row, "sha256")?,
+        bytes: row.get("bytes")?,
+        signature: row.get("signature")?,
+        object_count: unsigned(row, "object_count")?,
+    })
+}
+
+pub(crate) fn complete_locations(
+    db: &rusqlite::Connection,
+    bundle: &SpooledBundle,
+) -> Result<Locations, SpoolError> {
+    #[derive(serde::Deserialize)]
+    struct Plan {
+        storage_locations: Vec<PlannedLocation>,
+    }
+    let plan: Plan = serde_json::from_slice(&bundle.bytes)
+        .map_err(|_| SpoolError::Damaged(format!("the bytes of {}", bundle.bundle_id)))?;
+    let mut statement = db.prepare_cached(
+        "SELECT * FROM confirmation WHERE bundle_rowid = ?1 AND destination_id = ?2 ORDER BY path",
+    )?;
+    let mut storage_locations = Vec::new();
+    for planned in plan.storage_locations {
+        let mut rows = statement.query((bundle.bundle_rowid, &planned.destination_id))?;
+        let mut objects = Vec::new();
+        while let Some(row) = rows.next()? {
+            objects.push(read_object(row)?);
+        }
+        storage_locations.push(location(planned, objects, bundle.object_count));
+    }
+    Ok(Locations {
+        locations_version: 1,
+        bundle_id: bundle.bundle_id.to_string(),
+        sha256: bundle.sha256,
+        storage_locations,
+    })
+}
+
+fn location(planned: PlannedLocation, objects: Vec<ObjectLocation>, expected: u64) -> StorageLocation {
+    let confirmed = objects.len() as u64 == expected;
+    let main = objects.iter().find(|o| o.role == Role::Bundle).filter(|_| confirmed);
+    StorageLocation {
+        destination_id: planned.destination_id,
+        uri: planned.uri,
+        object_lock_mode: planned.object_lock_mode,
+        retention_days: planned.retention_days,
+        state: if confirmed { LocationState::Confirmed } else { LocationState::Planned },
+        retain_until: objects.iter().map(|o| o.retain_until).min().filter(|_| confirmed),
+        version_id: main.map(|o| o.version_id.clone()),
+        confirmed_at: objects.iter().map(|o| o.confirmed_at).max().filter(|_| confirmed),
+        reported_by: (!objects.is_empty()).then(|| "uploader".to_owned()),
+        objects,
+    }
+}
+
+fn read_object(row: &Row<'_>) -> Result<ObjectLocation, SpoolError> {
+    let role: String = row.get("role")?;
+    let proof: String = row.get("proof")?;
+    Ok(ObjectLocation {
+        role: Role::from_name(&role).ok_or_else(|| SpoolError::Damaged("a role".to_owned()))?,
+        uri: row.get("uri")?,
+        version_id: row.get("version_id")?,
+        etag: row.get("etag")?,
+        sha256: sha256(row, "sha256")?,
+        size_bytes: unsigned(row, "size_bytes")?,
+        proof: proof_from(&proof).ok_or_else(|| SpoolError::Damaged("a proof".to_owned()))?,
+        retain_until: time(row, "retain_until")?,
+        server_date: time(row, "server_date")?,
+        confirmed_at: time(row, "confirmed_at")?,
+    })
+}

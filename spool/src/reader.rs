@@ -1,0 +1,130 @@
+//! Reading the spool without being its writer: for `status`, `show` and `doctor`.
+//!
+//! Opened read-only, so that no table can be changed; the caller first becomes the file's owner,
+//! so that no `-wal` or `-shm` file of another user is left behind.
+
+use std::path::Path;
+
+use evidence::bundle::Locations;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use serde::Serialize;
+
+use crate::publish::{SpooledBundle, complete_locations, read_bundle};
+use crate::schema::SCHEMA_VERSION;
+use crate::SpoolError;
+
+/// A read-only view of spool.db.
+pub struct Reader {
+    db: Connection,
+}
+
+/// What the spool holds, counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Sealed bundles of kind incident.
+    pub sealed_incidents: u64,
+    /// All sealed bundles.
+    pub sealed_bundles: u64,
+    /// Bundles of which every object is confirmed at every planned destination.
+    pub confirmed_bundles: u64,
+    /// Drops recognised as sealed before.
+    pub duplicates: u64,
+    /// Drops that could not be sealed.
+    pub quarantined: u64,
+    /// The chain in use.
+    pub chain_id: Option<String>,
+    /// The newest sequence in it.
+    pub head_sequence: u64,
+    /// When the newest bundle was sealed.
+    pub last_sealed_at: Option<String>,
+    /// When the oldest bundle that still waits was sealed.
+    pub oldest_unconfirmed_at: Option<String>,
+}
+
+impl Reader {
+    /// Opens an existing spool.
+    ///
+    /// # Errors
+    /// When there is none, it cannot be read, or it was written by a newer version.
+    pub fn open(path: &Path) -> Result<Self, SpoolError> {
+        let db = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        db.busy_timeout(std::time::Duration::from_secs(10))?;
+        db.pragma_update(None, "query_only", true)?;
+        db.pragma_update(None, "trusted_schema", false)?;
+        let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found > SCHEMA_VERSION {
+            return Err(SpoolError::Newer { found, known: SCHEMA_VERSION });
+        }
+        Ok(Self { db })
+    }
+
+    /// Everything counted.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn counts(&self) -> Result<Counts, SpoolError> {
+        let number = |sql: &str| -> Result<u64, SpoolError> {
+            let n: i64 = self.db.query_row(sql, [], |row| row.get(0))?;
+            Ok(u64::try_from(n).unwrap_or(0))
+        };
+        let chain: Option<(String, i64)> = self
+            .db
+            .query_row(
+                "SELECT c.chain_id, coalesce(max(b.sequence), 0)
+                 FROM chain c LEFT JOIN bundle b USING (chain_rowid)
+                 WHERE c.chain_rowid = (SELECT max(chain_rowid) FROM chain)",
+                [],
+                |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)),
+            )
+            .optional()?
+            .and_then(|(id, n)| id.map(|id| (id, n)));
+        let text = |sql: &str| -> Result<Option<String>, SpoolError> {
+            Ok(self.db.query_row(sql, [], |row| row.get(0)).optional()?.flatten())
+        };
+        Ok(Counts {
+            sealed_incidents: number("SELECT count(*) FROM bundle WHERE kind = 'incident'")?,
+            sealed_bundles: number("SELECT count(*) FROM bundle")?,
+            confirmed_bundles: number(CONFIRMED_BUNDLES)?,
+            duplicates: number("SELECT count(*) FROM duplicate")?,
+            quarantined: number("SELECT count(*) FROM quarantined")?,
+            head_sequence: chain.as_ref().map_or(0, |(_, n)| u64::try_from(*n).unwrap_or(0)),
+            chain_id: chain.map(|(id, _)| id),
+            last_sealed_at: text("SELECT generated_at FROM bundle ORDER BY bundle_rowid DESC LIMIT 1")?,
+            oldest_unconfirmed_at: text(
+                "SELECT min(created_at) FROM work_order WHERE completed_at IS NULL",
+            )?,
+        })
+    }
+
+    /// One bundle by its name, with its locations completed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn bundle(&self, bundle_id: &str) -> Result<Option<(SpooledBundle, Locations)>, SpoolError> {
+        let found = self
+            .db
+            .query_row("SELECT * FROM bundle WHERE bundle_id = ?1", [bundle_id], |row| {
+                Ok(read_bundle(row))
+            })
+            .optional()?
+            .transpose()?;
+        found
+            .map(|bundle| {
+                let locations = complete_locations(&self.db, &bundle)?;
+                Ok((bundle, locations))
+            })
+            .transpose()
+    }
+}
+
+/// Complete orders are confirmed whole; of an open one, its bundles are counted one by one.
+const CONFIRMED_BUNDLES: &str = "
+SELECT (SELECT count(*) FROM bundle b JOIN work_order o USING (order_rowid)
+        WHERE o.completed_at IS NOT NULL)
+     + (SELECT count(*) FROM bundle b JOIN work_order o USING (order_rowid)
+        WHERE o.completed_at IS NULL
+          AND (SELECT count(*) FROM confirmation c WHERE c.bundle_rowid = b.bundle_rowid)
+              = b.object_count * json_array_length(CAST(o.body AS TEXT), '$.destinations'))";

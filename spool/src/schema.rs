@@ -1,0 +1,137 @@
+//! The tables of spool.db and how older versions become the newest.
+//!
+//! Bundle and signature bytes are BLOBs, so that one transaction and one fsync make an incident
+//! durable; every file in `evidence/` and `outbox/` can be published again from here. Triggers
+//! forbid what must never happen, whoever writes: a signed byte that changes, a bundle that goes.
+
+use rusqlite::Connection;
+
+use crate::SpoolError;
+
+/// The schema version this build writes.
+pub(crate) const SCHEMA_VERSION: i64 = 1;
+
+const V1: &str = r"
+CREATE TABLE chain (
+  chain_rowid INTEGER PRIMARY KEY,
+  chain_id TEXT NOT NULL UNIQUE CHECK (length(chain_id) = 26),
+  -- What the chain is bound to; another machine starts another chain.
+  machine_sha256 BLOB NOT NULL CHECK (length(machine_sha256) = 32),
+  started_at TEXT NOT NULL,
+  started_because TEXT NOT NULL CHECK (started_because IN ('first', 'machine_changed', 'rolled_back')),
+  predecessor_chain_id TEXT,
+  predecessor_sequence INTEGER CHECK (predecessor_sequence >= 1),
+  predecessor_sha256 BLOB CHECK (length(predecessor_sha256) = 32),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sequence IS NULL)),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sha256 IS NULL))
+) STRICT;
+
+-- The counter in bundle names, by UTC day. Never goes back, whatever the clock does.
+CREATE TABLE day_number (
+  day TEXT PRIMARY KEY CHECK (length(day) = 10),
+  last_number INTEGER NOT NULL CHECK (last_number >= 1)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE work_order (
+  order_rowid INTEGER PRIMARY KEY,
+  order_id TEXT NOT NULL UNIQUE,
+  created_at TEXT NOT NULL,
+  -- The order file's exact bytes; dropped once every object is confirmed.
+  body BLOB,
+  outstanding INTEGER NOT NULL CHECK (outstanding >= 0),
+  completed_at TEXT,
+  CHECK ((completed_at IS NOT NULL) = (outstanding = 0)),
+  CHECK ((body IS NULL) = (completed_at IS NOT NULL))
+) STRICT;
+CREATE INDEX work_order_open ON work_order (order_rowid) WHERE completed_at IS NULL;
+
+CREATE TABLE bundle (
+  bundle_rowid INTEGER PRIMARY KEY,
+  chain_rowid INTEGER NOT NULL REFERENCES chain,
+  sequence INTEGER NOT NULL CHECK (sequence >= 1),
+  bundle_id TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('incident', 'custody', 'probe')),
+  generated_at TEXT NOT NULL,
+  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+  path TEXT NOT NULL,
+  bytes BLOB NOT NULL,
+  signature BLOB NOT NULL,
+  object_count INTEGER NOT NULL CHECK (object_count >= 2),
+  order_rowid INTEGER NOT NULL REFERENCES work_order,
+  -- Names the drop it was made from, so that a drop that outlived its seal is not a duplicate.
+  taken_token TEXT,
+  UNIQUE (chain_rowid, sequence)
+) STRICT;
+
+CREATE TRIGGER bundle_is_never_removed BEFORE DELETE ON bundle
+BEGIN SELECT RAISE(ABORT, 'a sealed bundle is never removed'); END;
+CREATE TRIGGER bundle_is_never_changed BEFORE UPDATE ON bundle
+BEGIN SELECT RAISE(ABORT, 'a sealed bundle is never changed'); END;
+
+-- Outlives pruning: what was sealed once is recognised for ever.
+CREATE TABLE incident_seen (
+  incident_id TEXT NOT NULL,
+  source_hmac BLOB NOT NULL CHECK (length(source_hmac) = 32),
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  PRIMARY KEY (incident_id, source_hmac)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE duplicate (
+  taken_token TEXT PRIMARY KEY,
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  received_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE quarantined (
+  taken_token TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  source_hmac BLOB CHECK (length(source_hmac) = 32),
+  quarantined_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE destination (
+  destination_id TEXT PRIMARY KEY,
+  uri TEXT NOT NULL,
+  first_used_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER destination_never_changes_meaning BEFORE UPDATE OF destination_id, uri ON destination
+BEGIN SELECT RAISE(ABORT, 'a destination id never changes meaning'); END;
+
+CREATE TABLE confirmation (
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  destination_id TEXT NOT NULL REFERENCES destination,
+  path TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('artifact', 'signature', 'bundle')),
+  uri TEXT NOT NULL,
+  version_id TEXT NOT NULL CHECK (length(version_id) > 0),
+  etag TEXT,
+  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+  size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+  proof TEXT NOT NULL CHECK (proof IN ('server_sha256', 'etag_md5', 'read_back')),
+  retain_until TEXT NOT NULL,
+  server_date TEXT NOT NULL,
+  confirmed_at TEXT NOT NULL,
+  PRIMARY KEY (bundle_rowid, destination_id, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE note (
+  name TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.
+pub(crate) fn migrate(db: &mut Connection) -> Result<(), SpoolError> {
+    let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > SCHEMA_VERSION {
+        return Err(SpoolError::Newer { found, known: SCHEMA_VERSION });
+    }
+    if found < 1 {
+        let tx = db.transaction()?;
+        tx.execute_batch(V1)?;
+        tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
