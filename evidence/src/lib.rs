@@ -3,5 +3,13 @@
 //! No tokio, no SQL, no network, no clock: the core decides, its callers do the I/O, and `now` is
 //! an argument.
 
+pub mod bundle;
+pub mod chain;
 pub mod digest;
+pub mod findings;
 pub mod handover;
+pub mod ijson;
+pub mod incident;
+pub mod keys;
+pub mod schema;
+pub mod signature;

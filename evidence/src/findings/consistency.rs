@@ -1,0 +1,272 @@
+//! Whether a body agrees with itself.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::citation::is_security_rule_citation;
+use super::{Finding, Findings, RESOLUTION_STATUSES, RESOLUTION_TYPES, RESULTS, SEVERITIES, code};
+use crate::ijson::presentable;
+use crate::incident::{Action, IncidentBody, WrittenTime};
+
+/// A time may lie so far ahead of this host's clock before it counts as in the future.
+const FUTURE_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+/// Times may disagree by so much, because many executors cut them to whole seconds.
+const TIME_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
+/// The same for durations, and for sums of binary fractions.
+const TIME_TOLERANCE_SECS: f64 = 1.0 + 1e-6;
+
+/// Checks `body` against itself, and its times against `now`. Paths are pointers into the body.
+#[must_use]
+pub fn consistency(body: &IncidentBody, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    values(body, &mut findings);
+    durations(body, &mut findings);
+    steps(body, &mut findings);
+    times(body, now, &mut findings);
+    hashes(body, &mut findings);
+    outcome(body, &mut findings);
+    for (index, control) in body.incident.hipaa_controls.iter().enumerate() {
+        if !is_security_rule_citation(control) {
+            findings.add(
+                code::UNKNOWN_CITATION,
+                format!("/incident/hipaa_controls/{index}"),
+                "not a citation of 45 CFR 164.308, .310, .312, .314 or .316 that this version knows",
+            );
+        }
+    }
+    findings.into_vec()
+}
+
+fn values(body: &IncidentBody, findings: &mut Findings) {
+    let mut check = |known: &[&str], value: &str, path: String| {
+        if !known.contains(&value) {
+            findings.add(
+                code::UNKNOWN_VALUE,
+                path,
+                format!("not one of {}", known.join(", ")),
+            );
+        }
+    };
+    check(&SEVERITIES, body.severity(), "/incident/severity".into());
+    check(
+        &RESOLUTION_TYPES,
+        body.resolution_type(),
+        "/execution/resolution_type".into(),
+    );
+    check(
+        &RESOLUTION_STATUSES,
+        body.resolution_status(),
+        "/outputs/resolution_status".into(),
+    );
+    for (index, action) in body.actions_taken.iter().enumerate() {
+        check(
+            &RESULTS,
+            &action.result,
+            format!("/actions_taken/{index}/result"),
+        );
+    }
+}
+
+/// Repair is counted from the start of the treatment or from detection; both are in use.
+fn durations(body: &IncidentBody, findings: &mut Findings) {
+    let execution = &body.execution;
+    // Finite by construction: the reader keeps no other numbers.
+    let mttr = execution.mttr_seconds.as_f64().unwrap_or(f64::NAN);
+    let target = execution.sla_target_seconds.as_f64().unwrap_or(f64::NAN);
+    let end = execution.timestamp_end.at();
+    let agrees = [execution.timestamp_start.at(), body.detected_at().at()]
+        .into_iter()
+        .any(|start| (mttr - end.duration_since(start).as_secs_f64()).abs() <= TIME_TOLERANCE_SECS);
+    if !agrees {
+        findings.add(
+            code::MTTR_MISMATCH,
+            "/execution/mttr_seconds",
+            "neither the time from start to end nor that from detection to end",
+        );
+    }
+    if execution.sla_met != (mttr <= target) {
+        findings.add(
+            code::SLA_MISMATCH,
+            "/execution/sla_met",
+            "does not follow from mttr_seconds and sla_target_seconds",
+        );
+    }
+}
+
+fn steps(body: &IncidentBody, findings: &mut Findings) {
+    let runbook = &body.runbook;
+    if runbook.steps_executed > runbook.steps_total {
+        findings.add(
+            code::STEPS_EXCEED_TOTAL,
+            "/runbook/steps_executed",
+            "more steps executed than the runbook has",
+        );
+    }
+    // A skipped step may be listed without being counted.
+    let listed = body.actions_taken.len() as u64;
+    let executed = executed_actions(body) as u64;
+    if !(executed..=listed).contains(&runbook.steps_executed) {
+        findings.add(
+            code::STEPS_MISMATCH,
+            "/runbook/steps_executed",
+            format!("{listed} actions are listed, {executed} of them executed"),
+        );
+    }
+    let misnumbered = body
+        .actions_taken
+        .iter()
+        .enumerate()
+        .find(|(i, action)| action.step != *i as u64 + 1);
+    if let Some((index, _)) = misnumbered {
+        findings.add(
+            code::STEP_NUMBERING,
+            format!("/actions_taken/{index}/step"),
+            "steps are not numbered 1, 2, 3 … in the order given",
+        );
+    }
+}
+
+fn executed_actions(body: &IncidentBody) -> usize {
+    body.actions_taken
+        .iter()
+        .filter(|action| action.result != "skipped")
+        .count()
+}
+
+fn times(body: &IncidentBody, now: Timestamp, findings: &mut Findings) {
+    let execution = &body.execution;
+    let mut ordered = vec![
+        ("/incident/detected_at".to_owned(), body.detected_at()),
+        (
+            "/execution/timestamp_start".to_owned(),
+            &execution.timestamp_start,
+        ),
+    ];
+    for (index, action) in body.actions_taken.iter().enumerate() {
+        ordered.push((
+            format!("/actions_taken/{index}/timestamp"),
+            &action.timestamp,
+        ));
+    }
+    ordered.push((
+        "/execution/timestamp_end".to_owned(),
+        &execution.timestamp_end,
+    ));
+
+    let mut latest: Option<&WrittenTime> = None;
+    for (path, time) in ordered {
+        if time.at().duration_since(now) > FUTURE_TOLERANCE {
+            findings.add(
+                code::TIME_IN_FUTURE,
+                path.clone(),
+                "later than this host's clock",
+            );
+        }
+        match latest {
+            Some(before) if before.at().duration_since(time.at()) > TIME_TOLERANCE => {
+                findings.add(code::TIME_ORDER, path, "earlier than what it should follow");
+            }
+            Some(before) if before.at() > time.at() => {}
+            _ => latest = Some(time),
+        }
+    }
+}
+
+fn hashes(body: &IncidentBody, findings: &mut Findings) {
+    let is_sha256 = |text: &str| {
+        text.strip_prefix("sha256:")
+            .is_some_and(|hex| is_hex(hex, 64))
+    };
+    let mut check = |path: String, text: &str, well_formed: bool| {
+        if !well_formed {
+            findings.add(
+                code::MALFORMED_HASH,
+                path,
+                "not a digest of a form that is known here",
+            );
+        } else if text
+            .rsplit(':')
+            .next()
+            .is_some_and(|hex| hex.bytes().all(|b| b == b'0'))
+        {
+            findings.add(code::ZERO_HASH, path, "all zeros, so a placeholder");
+        }
+    };
+    let runbook_hash = &body.runbook.runbook_hash;
+    check(
+        "/runbook/runbook_hash".into(),
+        runbook_hash,
+        is_sha256(runbook_hash),
+    );
+    for (index, action) in body.actions_taken.iter().enumerate() {
+        let path = format!("/actions_taken/{index}/script_hash");
+        check(path, &action.script_hash, is_sha256(&action.script_hash));
+    }
+    for (name, text) in checksums(&body.artifacts.checksums) {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        let path = presentable(format!("/artifacts/checksums/{name}"));
+        check(path, text, is_checksum(text));
+    }
+}
+
+/// The checksums by name; one that is no string is malformed, and so is the empty string.
+fn checksums(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &str)> {
+    map.iter()
+        .map(|(name, value)| (name, value.as_str().unwrap_or("")))
+}
+
+/// `algorithm:hex`, or the bare digits of a SHA-256.
+fn is_checksum(text: &str) -> bool {
+    match text.split_once(':') {
+        Some(("sha256", hex)) => is_hex(hex, 64),
+        Some(("sha384", hex)) => is_hex(hex, 96),
+        Some(("sha512", hex)) => is_hex(hex, 128),
+        Some(("sha1", hex)) => is_hex(hex, 40),
+        Some(("md5", hex)) => is_hex(hex, 32),
+        Some(_) => false,
+        None => is_hex(text, 64),
+    }
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn outcome(body: &IncidentBody, findings: &mut Findings) {
+    for (index, action) in body.actions_taken.iter().enumerate() {
+        if contradicts_exit_code(action) {
+            findings.add(
+                code::EXIT_CODE_MISMATCH,
+                format!("/actions_taken/{index}/exit_code"),
+                "contradicts the result of this step",
+            );
+        }
+    }
+    if body.resolution_status() != "success" {
+        return;
+    }
+    if body.execution.dry_run == Some(true) {
+        findings.add(
+            code::DRY_RUN_SUCCESS,
+            "/outputs/resolution_status",
+            "a dry run changes nothing, so it cannot succeed",
+        );
+    }
+    if body.runbook.steps_executed == 0 || executed_actions(body) == 0 {
+        findings.add(
+            code::SUCCESS_WITHOUT_STEPS,
+            "/outputs/resolution_status",
+            "success is claimed, but no step was executed",
+        );
+    }
+}
+
+/// An exit code of zero is success (POSIX); a step without one, or with an unknown result, says
+/// nothing.
+fn contradicts_exit_code(action: &Action) -> bool {
+    match (action.result.as_str(), action.exit_code) {
+        ("ok" | "success", Some(exit_code)) => exit_code != 0,
+        ("failed" | "error" | "timeout", Some(exit_code)) => exit_code == 0,
+        _ => false,
+    }
+}

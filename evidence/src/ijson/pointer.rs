@@ -1,0 +1,81 @@
+//! JSON pointers (RFC 6901) that are safe to show.
+//!
+//! A pointer carries member names, and those come from the document: they may be very long, may
+//! hold control characters that fool a terminal or a log, and may be secrets themselves. So a
+//! pointer that leaves this crate is short and printable, even if it then no longer resolves.
+
+/// A pointer is cut to so many characters, and `…` says so.
+const MAX_CHARS: usize = 200;
+
+/// One step into a document.
+#[derive(Debug)]
+pub(super) enum Step {
+    Member(String),
+    Element(usize),
+}
+
+/// The pointer for `steps` given innermost first, as they are gathered on the way out.
+pub(super) fn from_inner(steps: &[Step]) -> String {
+    let mut out = String::new();
+    for step in steps.iter().rev() {
+        out.push('/');
+        match step {
+            Step::Member(name) => out.push_str(&name.replace('~', "~0").replace('/', "~1")),
+            Step::Element(index) => out.push_str(&index.to_string()),
+        }
+    }
+    presentable(out)
+}
+
+/// `pointer` without control and direction-changing characters, and at most 200 characters long.
+#[must_use]
+pub fn presentable(pointer: String) -> String {
+    let fits = pointer.len() <= MAX_CHARS || pointer.chars().count() <= MAX_CHARS;
+    if fits && !pointer.chars().any(is_unsafe_to_show) {
+        return pointer;
+    }
+    let mut shown = pointer.chars().filter(|c| !is_unsafe_to_show(*c));
+    let mut out: String = shown.by_ref().take(MAX_CHARS).collect();
+    if shown.next().is_some() {
+        out.pop();
+        out.push('…');
+    }
+    out
+}
+
+/// Control characters, and the marks that reorder text on a screen (Unicode UAX 9).
+fn is_unsafe_to_show(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_escapes_tilde_and_slash() {
+        let steps = [Step::Element(3), Step::Member("a/b~c".into())];
+        assert_eq!(from_inner(&steps), "/a~1b~0c/3");
+    }
+
+    #[test]
+    fn a_pointer_is_cut_to_200_characters_and_says_so() {
+        let shown = presentable(format!("/{}", "é".repeat(500)));
+        assert_eq!(shown.chars().count(), 200);
+        assert!(shown.ends_with('…'));
+        let exact = format!("/{}", "é".repeat(199));
+        assert_eq!(presentable(exact.clone()), exact);
+    }
+
+    #[test]
+    fn a_pointer_holds_no_control_or_direction_characters() {
+        assert_eq!(
+            presentable("/a\u{1b}[31m\n\u{202e}b\u{85}".into()),
+            "/a[31mb"
+        );
+    }
+}
