@@ -1,1 +1,4 @@
-//! tests
+//! What the tests across processes share.
+
+pub mod cosign;
+pub mod tools;

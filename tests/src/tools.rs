@@ -1,0 +1,166 @@
+//! Real peers and our own programs, for tests across processes.
+//!
+//! `tests/run` installs the peers and names them by environment. A test whose peer is
+//! missing must not pass in silence: it says `SKIPPED`, on the real standard error (not
+//! the one libtest captures) and in the file that `tests/run` counts, or panics where
+//! nothing may be skipped.
+
+use std::env;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A program that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tool {
+    /// The newest cosign there is.
+    CosignNewest,
+    /// The newest cosign 2.6.
+    Cosign2,
+    /// cosign 3.0.2, the last kind of 3.x that insists on a trusted root file.
+    Cosign302,
+    /// A Python with the package `rfc8785`.
+    Python,
+}
+
+impl Tool {
+    /// The environment variable in which `tests/run` names the program.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::CosignNewest => "MSP_TEST_COSIGN",
+            Self::Cosign2 => "MSP_TEST_COSIGN_2",
+            Self::Cosign302 => "MSP_TEST_COSIGN_302",
+            Self::Python => "MSP_TEST_PYTHON",
+        }
+    }
+}
+
+/// The path of `tool`, or `None` after saying loudly that `test` is skipped.
+///
+/// # Panics
+/// Where nothing may be skipped (`CI=true`, `MSP_TEST_REQUIRE_ALL=1`), and where the
+/// variable names something that is not a file.
+pub fn find(tool: Tool, test: &str) -> Option<PathBuf> {
+    let variable = tool.variable();
+    match env::var_os(variable).filter(|value| !value.is_empty()) {
+        Some(value) => {
+            let path = PathBuf::from(value);
+            assert!(
+                path.is_file(),
+                "{variable} names {}, which is not a file",
+                path.display()
+            );
+            Some(path)
+        }
+        None => {
+            skip(
+                test,
+                &format!("{variable} names no program (run tests/run, which installs it)"),
+            );
+            None
+        }
+    }
+}
+
+/// Says that `test` is skipped and why; the caller then returns.
+///
+/// # Panics
+/// Where nothing may be skipped, and when the log of skips cannot be written: a skip that
+/// nobody counts would look like a pass.
+pub fn skip(test: &str, reason: &str) {
+    let line = skip_line(test, reason);
+    assert!(
+        !everything_required(),
+        "nothing may be skipped here: {line}"
+    );
+    // One write of one line, appended: tests run side by side.
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("standard error takes a line");
+    if let Some(log) = env::var_os("MSP_TEST_SKIP_LOG") {
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+            .unwrap_or_else(|error| panic!("{}: {error}", Path::new(&log).display()));
+    }
+}
+
+fn skip_line(test: &str, reason: &str) -> String {
+    format!("SKIPPED: {test}: {}\n", reason.replace('\n', " "))
+}
+
+fn everything_required() -> bool {
+    let is = |name, wanted| env::var(name).is_ok_and(|value| value == wanted);
+    is("CI", "true") || is("MSP_TEST_REQUIRE_ALL", "1")
+}
+
+/// `program` in a network namespace of its own, with not even a loopback that is up; or
+/// `None` after saying loudly that `test` is skipped, where the kernel allows no namespace.
+///
+/// # Panics
+/// As [`skip`].
+pub fn without_network(program: &Path, test: &str) -> Option<Command> {
+    // As root first; else as root of a user namespace of our own.
+    for flags in [&["--net"][..], &["--map-root-user", "--net"]] {
+        let works = Command::new("unshare")
+            .args(flags)
+            .arg("true")
+            .output()
+            .is_ok_and(|output| output.status.success());
+        if works {
+            let mut command = Command::new("unshare");
+            command.args(flags).arg("--").arg(program);
+            return Some(command);
+        }
+    }
+    skip(test, "unshare(1) cannot make a network namespace here");
+    None
+}
+
+/// The path of one of our programs, built into the same profile as this test.
+///
+/// # Panics
+/// When it has not been built: `cargo build --workspace --bins`, which `tests/run` does.
+pub fn ours(program: &str) -> PathBuf {
+    // target/PROFILE/deps/this-test: the programs lie two levels up.
+    let test = env::current_exe().expect("a running test has a path");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("a test lies in target/PROFILE/deps");
+    let path = folder.join(program);
+    assert!(
+        path.is_file(),
+        "{} is not built: run `cargo build --workspace --bins`, or tests/run",
+        path.display()
+    );
+    path
+}
+
+/// The root of the workspace, where README.md and the fixtures' folders are.
+pub fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_is_one_line_whatever_its_reason_holds() {
+        assert_eq!(
+            skip_line("a fact", "no\ntool"),
+            "SKIPPED: a fact: no tool\n"
+        );
+    }
+
+    #[test]
+    fn the_workspace_root_holds_the_lock_file() {
+        assert!(workspace_root().join("Cargo.lock").is_file());
+    }
+}
