@@ -21,14 +21,20 @@ const QUIET: Duration = Duration::from_secs(5);
 /// # Errors
 /// When the agent cannot start; once it runs, faults are logged and waited out.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(settings))
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut agent = Agent::open(settings, system_clock())?;
     let (hint, mut hints) = mpsc::channel(1);
-    let _watcher = watch(&agent.settings().paths.drop, &agent.settings().paths.receipts, hint);
+    let _watcher = watch(
+        &agent.settings().paths.drop,
+        &agent.settings().paths.receipts,
+        hint,
+    );
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let rescan = Duration::from_secs(agent.settings().drop.rescan_secs);
@@ -83,7 +89,11 @@ async fn stop_requested(
 }
 
 /// Watches both folders; without inotify (no watches left) the periodic scan carries on alone.
-fn watch(drop: &Path, receipts: &Path, hint: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+fn watch(
+    drop: &Path,
+    receipts: &Path,
+    hint: mpsc::Sender<()>,
+) -> Option<notify::RecommendedWatcher> {
     let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // An error, too, is a reason to look.
         if event.map_or(true, |e| is_of_interest(&e)) {
@@ -114,12 +124,15 @@ fn is_of_interest(event: &notify::Event) -> bool {
     use std::os::unix::ffi::OsStrExt as _;
     let arrives = matches!(
         event.kind,
-        EventKind::Create(_) | EventKind::Modify(notify::event::ModifyKind::Name(_)) | EventKind::Other
+        EventKind::Create(_)
+            | EventKind::Modify(notify::event::ModifyKind::Name(_))
+            | EventKind::Other
     );
     arrives
         && (event.paths.is_empty()
             || event.paths.iter().any(|path| {
-                path.file_name().is_some_and(|name| !name.as_bytes().starts_with(b"."))
+                path.file_name()
+                    .is_some_and(|name| !name.as_bytes().starts_with(b"."))
             }))
 }
 
@@ -159,7 +172,10 @@ impl Totals {
     fn line(&self) -> String {
         match &self.fault {
             Some(fault) => format!("stalled, drops wait: {fault}"),
-            None => format!("{} sealed, {} quarantined since start", self.sealed, self.quarantined),
+            None => format!(
+                "{} sealed, {} quarantined since start",
+                self.sealed, self.quarantined
+            ),
         }
     }
 }

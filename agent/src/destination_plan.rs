@@ -62,6 +62,11 @@ fn objects(bundle: &NewBundle) -> [OrderedObject; 2] {
             &sealed.signature,
             Sha256::of(&sealed.signature),
         ),
-        object(Role::Bundle, bundle.path.clone(), &sealed.bytes, sealed.position.sha256),
+        object(
+            Role::Bundle,
+            bundle.path.clone(),
+            &sealed.bytes,
+            sealed.position.sha256,
+        ),
     ]
 }

@@ -21,7 +21,9 @@ pub enum AgentError {
         source: FileError,
     },
     /// A folder that the agent needs.
-    #[error("{path}: cannot be made or used: create it for the agent's user, or run systemd-tmpfiles --create")]
+    #[error(
+        "{path}: cannot be made or used: create it for the agent's user, or run systemd-tmpfiles --create"
+    )]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -39,7 +41,9 @@ pub enum AgentError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The public key does not belong to the private one.
-    #[error("{public} is not the public half of {private}: auditors would be given the wrong key; write the right one with `msp-evidence keys show --key {private}`")]
+    #[error(
+        "{public} is not the public half of {private}: auditors would be given the wrong key; write the right one with `msp-evidence keys show --key {private}`"
+    )]
     KeysDiffer {
         /// The public key's file.
         public: PathBuf,
@@ -62,13 +66,17 @@ pub enum AgentError {
     #[error("sealing does not work, so nothing was sealed; drops wait")]
     Seal(#[source] evidence::bundle::SealError),
     /// The last signed file is not the chain's head.
-    #[error("{path} is a signed bundle that the spool does not know; sealing stops rather than fork the chain; restart the agent to begin a new chain that names this one")]
+    #[error(
+        "{path} is a signed bundle that the spool does not know; sealing stops rather than fork the chain; restart the agent to begin a new chain that names this one"
+    )]
     HeadDiffers {
         /// The file.
         path: PathBuf,
     },
     /// Less room than configured.
-    #[error("only {free_bytes} bytes are free below {path}, less than agent.min_free_bytes = {wanted_bytes}: sealing stops and drops wait until there is room")]
+    #[error(
+        "only {free_bytes} bytes are free below {path}, less than agent.min_free_bytes = {wanted_bytes}: sealing stops and drops wait until there is room"
+    )]
     NoRoom {
         /// The state folder.
         path: PathBuf,

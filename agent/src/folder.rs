@@ -56,7 +56,11 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), path: String::new(), message: message.into() }
+        Self {
+            code: code.to_owned(),
+            path: String::new(),
+            message: message.into(),
+        }
     }
 }
 
@@ -114,7 +118,8 @@ impl DropFolder {
         let Ok(stat) = fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) else {
             return false;
         };
-        let settled = now.as_second() - stat.st_ctime >= SETTLE_SECS || stat.st_ctime > now.as_second();
+        let settled =
+            now.as_second() - stat.st_ctime >= SETTLE_SECS || stat.st_ctime > now.as_second();
         let regular = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
         let usual = regular && bytes.ends_with(b".json") && stat.st_nlink == 1;
         usual || settled
@@ -123,12 +128,20 @@ impl DropFolder {
     /// Renames a drop to this process; `None` when it is gone already (its producer withdrew it).
     pub(crate) fn take(&self, name: &OsStr) -> Result<Option<Taken>, FileError> {
         if let Some((token, drop_name)) = token::parse(name) {
-            return Ok(Some(Taken { token, held_as: name.to_owned(), name: drop_name }));
+            return Ok(Some(Taken {
+                token,
+                held_as: name.to_owned(),
+                name: drop_name,
+            }));
         }
         let token = token::fresh();
         let held_as = token::taken_name(&token, name);
         match files::rename_noreplace(&self.dir, name, &self.dir, &held_as) {
-            Ok(()) => Ok(Some(Taken { token, held_as, name: name.to_owned() })),
+            Ok(()) => Ok(Some(Taken {
+                token,
+                held_as,
+                name: name.to_owned(),
+            })),
             Err(FileError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -140,7 +153,10 @@ impl DropFolder {
         let contents =
             match files::read_capped(&self.dir, &taken.held_as, self.limits.max_document_bytes) {
                 Ok(contents) => contents,
-                Err(FileError::NotRegular { kind: "folder" | "directory", .. }) => {
+                Err(FileError::NotRegular {
+                    kind: "folder" | "directory",
+                    ..
+                }) => {
                     return refused(
                         "folder_drop",
                         "folder drops are not taken by this version".to_owned(),
@@ -165,10 +181,16 @@ impl DropFolder {
                 Err(error) => return Reading::Later(error),
             };
         if !taken.name.as_bytes().ends_with(b".json") {
-            return refused("not_a_drop_name", "a drop's name ends with .json".to_owned());
+            return refused(
+                "not_a_drop_name",
+                "a drop's name ends with .json".to_owned(),
+            );
         }
         if contents.meta.link_count != 1 {
-            return refused("hard_linked", "the drop has another name, under which it could change".to_owned());
+            return refused(
+                "hard_linked",
+                "the drop has another name, under which it could change".to_owned(),
+            );
         }
         let owner = contents.meta.owner_uid;
         let allowed = &self.limits.allowed_owners;

@@ -38,7 +38,9 @@ impl Keys {
     }
 }
 
-fn open_signing(settings: &Signing) -> Result<PrivateKey, Box<dyn std::error::Error + Send + Sync>> {
+fn open_signing(
+    settings: &Signing,
+) -> Result<PrivateKey, Box<dyn std::error::Error + Send + Sync>> {
     let text = zeroize::Zeroizing::new(fs::read_to_string(&settings.key)?);
     let (password, _) = PasswordSources::of_process(settings.password_file.as_deref()).read()?;
     Ok(PrivateKey::from_encrypted_pem(&text, password.as_bytes())?)

@@ -76,11 +76,17 @@ impl Agent {
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
         let paths = &settings.paths;
         for path in [
-            &paths.drop, &paths.spool, &paths.evidence, &paths.outbox, &paths.receipts,
+            &paths.drop,
+            &paths.spool,
+            &paths.evidence,
+            &paths.outbox,
+            &paths.receipts,
             &paths.quarantine,
         ] {
-            std::fs::create_dir_all(path)
-                .map_err(|source| AgentError::Folder { path: path.clone(), source })?;
+            std::fs::create_dir_all(path).map_err(|source| AgentError::Folder {
+                path: path.clone(),
+                source,
+            })?;
         }
         let instance = InstanceLock::acquire(&paths.spool.join("agent.lock"))?;
         let keys = Keys::open(&settings.signing)?;
@@ -119,7 +125,9 @@ impl Agent {
     /// When the spool, a folder or the key fails; whatever was not committed is still a drop.
     pub fn pass(&mut self) -> Result<Pass, AgentError> {
         let mut pass = Pass::default();
-        let receipts = self.receipts.apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
+        let receipts = self
+            .receipts
+            .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
         pass.confirmed_objects = receipts.confirmed_objects;
         pass.refused_receipts = receipts.refused;
         let mut names = self.folder.waiting((self.clock)())?.into_iter().peekable();
@@ -192,7 +200,12 @@ impl Agent {
     fn after_commit(&mut self, prepared: &Prepared, pass: &mut Pass) -> Result<(), AgentError> {
         for new in &prepared.group.bundles {
             let sealed = &new.sealed;
-            self.publish(&new.path, sealed.bundle_id, &sealed.bytes, &sealed.signature)?;
+            self.publish(
+                &new.path,
+                sealed.bundle_id,
+                &sealed.bytes,
+                &sealed.signature,
+            )?;
             tracing::info!(
                 incident = new.source.as_ref().map(|s| s.incident_id.as_str()),
                 bundle = %sealed.bundle_id,
@@ -236,10 +249,17 @@ impl Agent {
 
     fn dispose(&self, taken: &crate::folder::Taken) -> Result<(), AgentError> {
         let drop_folder = || AgentError::file(&self.settings.paths.drop);
-        match (self.settings.drop.on_sealed, &self.settings.drop.archive_dir) {
+        match (
+            self.settings.drop.on_sealed,
+            &self.settings.drop.archive_dir,
+        ) {
             (OnSealed::Archive, Some(archive)) => {
                 let dir = host::files::open_dir(archive).map_err(AgentError::file(archive))?;
-                let name = format!("{}-{}", taken.token, crate::token::printable(&taken.name, 200));
+                let name = format!(
+                    "{}-{}",
+                    taken.token,
+                    crate::token::printable(&taken.name, 200)
+                );
                 host::files::rename_noreplace(self.folder.dir(), &taken.held_as, &dir, &name)
                     .map_err(AgentError::file(archive))
             }
@@ -255,9 +275,12 @@ impl Agent {
         signature: &[u8],
     ) -> Result<(), AgentError> {
         let published =
-            self.publisher.bundle(path, id, bytes, signature, self.keys.signing.public())?;
+            self.publisher
+                .bundle(path, id, bytes, signature, self.keys.signing.public())?;
         if published == Published::OtherSigned {
-            return Err(AgentError::HeadDiffers { path: self.settings.paths.evidence.join(path) });
+            return Err(AgentError::HeadDiffers {
+                path: self.settings.paths.evidence.join(path),
+            });
         }
         Ok(())
     }
@@ -265,7 +288,9 @@ impl Agent {
     /// The head in the spool is the last signed file: if it is missing or torn it is published
     /// again, if it is another signed bundle nothing more is sealed.
     fn check_head(&mut self) -> Result<(), AgentError> {
-        let Head::At(head) = self.spool.head().clone() else { return Ok(()) };
+        let Head::At(head) = self.spool.head().clone() else {
+            return Ok(());
+        };
         let newest = self.spool.last_bundle_rowid()?;
         if let Some((rowid, path)) = &self.head_path
             && *rowid == newest
@@ -273,8 +298,15 @@ impl Agent {
         {
             return Ok(());
         }
-        let Some(bundle) = self.spool.bundle(newest)? else { return Ok(()) };
-        self.publish(&bundle.path, bundle.bundle_id, &bundle.bytes, &bundle.signature)?;
+        let Some(bundle) = self.spool.bundle(newest)? else {
+            return Ok(());
+        };
+        self.publish(
+            &bundle.path,
+            bundle.bundle_id,
+            &bundle.bytes,
+            &bundle.signature,
+        )?;
         self.head_path = Some((newest, self.settings.paths.evidence.join(&bundle.path)));
         Ok(())
     }
@@ -283,7 +315,8 @@ impl Agent {
         if self.spool.chain_started().is_none() {
             let folder = chain_folder(&self.settings, self.spool.head().chain_id());
             if is_behind_files(&self.spool, &folder, self.keys.signing.public())? {
-                self.spool.restart_chain(ChainStart::RolledBack, self.machine, now)?;
+                self.spool
+                    .restart_chain(ChainStart::RolledBack, self.machine, now)?;
             }
         }
         if let Some(why) = self.spool.chain_started() {
@@ -299,7 +332,11 @@ impl Agent {
 
     /// After a crash: every file since the last sync, and every open order.
     fn publish_again(&mut self) -> Result<(), AgentError> {
-        let synced = self.spool.note(SYNCED_NOTE)?.and_then(|v| v.parse().ok()).unwrap_or(0);
+        let synced = self
+            .spool
+            .note(SYNCED_NOTE)?
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
         let publisher = &mut self.publisher;
         let key = self.keys.signing.public();
         let mut again = 0_usize;
@@ -315,14 +352,19 @@ impl Agent {
             }
             Ok(())
         })?;
-        self.spool.each_open_order(|order| -> Result<(), AgentError> {
-            if publisher.order(&order.order_id, &order.body)? == Published::Written {
-                again += 1;
-            }
-            Ok(())
-        })?;
+        self.spool
+            .each_open_order(|order| -> Result<(), AgentError> {
+                if publisher.order(&order.order_id, &order.body)? == Published::Written {
+                    again += 1;
+                }
+                Ok(())
+            })?;
         if again > 0 {
-            tracing::info!(state = "published_again", files = again, "published again after a stop");
+            tracing::info!(
+                state = "published_again",
+                files = again,
+                "published again after a stop"
+            );
         }
         Ok(())
     }
@@ -330,19 +372,31 @@ impl Agent {
     fn enough_room(&self) -> Result<(), AgentError> {
         let path = &self.settings.paths.state_dir;
         let stat = nix::sys::statvfs::statvfs(&self.settings.paths.spool).map_err(|errno| {
-            AgentError::Folder { path: path.clone(), source: errno.into() }
+            AgentError::Folder {
+                path: path.clone(),
+                source: errno.into(),
+            }
         })?;
         let free_bytes = stat.blocks_available().saturating_mul(stat.fragment_size());
         let wanted_bytes = self.settings.agent.min_free_bytes;
         if free_bytes < wanted_bytes {
-            return Err(AgentError::NoRoom { path: path.clone(), free_bytes, wanted_bytes });
+            return Err(AgentError::NoRoom {
+                path: path.clone(),
+                free_bytes,
+                wanted_bytes,
+            });
         }
         Ok(())
     }
 }
 
 fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {
-    settings.paths.evidence.join(&settings.client_id).join(&settings.host_id).join(chain_id)
+    settings
+        .paths
+        .evidence
+        .join(&settings.client_id)
+        .join(&settings.host_id)
+        .join(chain_id)
 }
 
 /// The machine's identity, hashed: machine-id(5) asks that it not be shown to the outside.

@@ -48,7 +48,12 @@ impl Publisher {
             let opened = files::open_dir(path).map_err(AgentError::file(path))?;
             files::remove_leftovers(dir.unwrap_or(&opened)).map_err(AgentError::file(path))?;
         }
-        Ok(Self { evidence, outbox, outbox_dir, open_folder: None })
+        Ok(Self {
+            evidence,
+            outbox,
+            outbox_dir,
+            open_folder: None,
+        })
     }
 
     /// Publishes a bundle and its signature; the signature first, since the bundle is the mark
@@ -65,7 +70,14 @@ impl Publisher {
         let dir = self.folder_of(path)?;
         let failed = || AgentError::file(&evidence);
         let fresh = |name: &str, bytes: &[u8]| {
-            files::publish(dir, name, bytes, FILE_MODE, Durability::None, Replace::Never)
+            files::publish(
+                dir,
+                name,
+                bytes,
+                FILE_MODE,
+                Durability::None,
+                Replace::Never,
+            )
         };
         let clash = match fresh(&id.signature_name(), signature) {
             Ok(()) => false,
@@ -101,8 +113,15 @@ impl Publisher {
         let mut text = serde_json::to_vec_pretty(locations).unwrap_or_default();
         text.push(b'\n');
         let dir = self.folder_of(path)?;
-        files::publish(dir, id.locations_name(), &text, FILE_MODE, Durability::None, Replace::Yes)
-            .map_err(AgentError::file(evidence))
+        files::publish(
+            dir,
+            id.locations_name(),
+            &text,
+            FILE_MODE,
+            Durability::None,
+            Replace::Yes,
+        )
+        .map_err(AgentError::file(evidence))
     }
 
     /// Publishes a work order. An order of that id never has other bytes, so an existing file that
@@ -110,7 +129,14 @@ impl Publisher {
     pub(crate) fn order(&self, order_id: &str, body: &[u8]) -> Result<Published, AgentError> {
         let name = format!("{order_id}{ORDER_SUFFIX}");
         let put = |replace| {
-            files::publish(&self.outbox_dir, &name, body, FILE_MODE, Durability::None, replace)
+            files::publish(
+                &self.outbox_dir,
+                &name,
+                body,
+                FILE_MODE,
+                Durability::None,
+                replace,
+            )
         };
         match put(Replace::Never) {
             Ok(()) => Ok(Published::Written),
@@ -144,7 +170,11 @@ impl Publisher {
 
     fn folder_of(&mut self, path: &str) -> Result<&OwnedFd, AgentError> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        if self.open_folder.as_ref().is_none_or(|(open, _)| open != folder) {
+        if self
+            .open_folder
+            .as_ref()
+            .is_none_or(|(open, _)| open != folder)
+        {
             let full = self.evidence.join(folder);
             create_folders(&self.evidence, &full)?;
             let dir = files::open_dir(&full).map_err(AgentError::file(&full))?;
@@ -165,10 +195,16 @@ fn create_folders(root: &Path, full: &Path) -> Result<(), AgentError> {
         let path = path.to_owned();
         move |source| AgentError::Folder { path, source }
     };
-    let missing: Vec<&Path> =
-        full.ancestors().take_while(|p| *p != root).filter(|p| !p.exists()).collect();
+    let missing: Vec<&Path> = full
+        .ancestors()
+        .take_while(|p| *p != root)
+        .filter(|p| !p.exists())
+        .collect();
     for path in missing.into_iter().rev() {
-        DirBuilder::new().mode(FOLDER_MODE).create(path).map_err(failed(path))?;
+        DirBuilder::new()
+            .mode(FOLDER_MODE)
+            .create(path)
+            .map_err(failed(path))?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(FOLDER_MODE))
             .map_err(failed(path))?;
     }

@@ -79,7 +79,14 @@ impl Quarantine {
         text.push(b'\n');
         let reason_name = format!("{name}{REASON_SUFFIX}");
         let failed = || AgentError::file(&self.path);
-        match files::publish(&self.dir, &reason_name, &text, 0o640, Durability::Fsync, Replace::Never) {
+        match files::publish(
+            &self.dir,
+            &reason_name,
+            &text,
+            0o640,
+            Durability::Fsync,
+            Replace::Never,
+        ) {
             Ok(()) | Err(FileError::Exists { .. }) => {}
             Err(error) => return Err(failed()(error)),
         }

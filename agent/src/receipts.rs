@@ -135,7 +135,9 @@ fn publish_locations(
     publisher: &mut Publisher,
     bundle_rowid: i64,
 ) -> Result<(), AgentError> {
-    let Some(bundle) = spool.bundle(bundle_rowid)? else { return Ok(()) };
+    let Some(bundle) = spool.bundle(bundle_rowid)? else {
+        return Ok(());
+    };
     let locations = spool.locations(&bundle)?;
     publisher.locations(&bundle.path, bundle.bundle_id, &locations)?;
     for location in &locations.storage_locations {

@@ -30,11 +30,15 @@ pub(crate) fn is_behind_files(
     days.sort();
     for day in days.iter().rev() {
         let mut known = false;
-        let Ok(entries) = fs::read_dir(day) else { continue };
+        let Ok(entries) = fs::read_dir(day) else {
+            continue;
+        };
         let dir = host::files::open_dir(day).map_err(AgentError::file(day))?;
         for entry in entries.flatten() {
             let name = entry.file_name();
-            let id = name.to_str().and_then(|n| n.strip_suffix(".json")?.parse::<BundleId>().ok());
+            let id = name
+                .to_str()
+                .and_then(|n| n.strip_suffix(".json")?.parse::<BundleId>().ok());
             let Some(id) = id else { continue };
             if spool.knows_bundle(&id.to_string())? {
                 known = true;
@@ -52,7 +56,9 @@ pub(crate) fn is_behind_files(
 }
 
 fn folders(path: &Path) -> Vec<std::path::PathBuf> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(path) else {
+        return Vec::new();
+    };
     entries
         .flatten()
         .filter(|e| e.file_type().is_ok_and(|t| t.is_dir()))

@@ -96,7 +96,9 @@ impl Sealer<'_> {
         let (bytes, owner) = match self.folder.read(&taken) {
             Reading::Bytes(bytes, owner) => (bytes, owner),
             Reading::Refused(refusal) => {
-                prepared.refused.push(refuse(refusal, None, None, None, taken));
+                prepared
+                    .refused
+                    .push(refuse(refusal, None, None, None, taken));
                 return Ok(());
             }
             Reading::Later(error) => {
@@ -112,7 +114,9 @@ impl Sealer<'_> {
         prepared.bytes += bytes.len();
         let hmac = self.keys.digest.hmac(&bytes);
         let size = bytes.len() as u64;
-        let limits = Limits { max_depth: self.settings.drop.max_depth };
+        let limits = Limits {
+            max_depth: self.settings.drop.max_depth,
+        };
         let incident = match Incident::parse(&bytes, &limits) {
             Ok(incident) => incident,
             Err(refusal) => {
@@ -121,7 +125,9 @@ impl Sealer<'_> {
                     path: refusal.path.to_string(),
                     message: refusal.message.to_string(),
                 };
-                prepared.refused.push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
+                prepared
+                    .refused
+                    .push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
                 return Ok(());
             }
         };
@@ -163,7 +169,9 @@ impl Sealer<'_> {
                     "this incident cannot be sealed: {error:?}"
                 );
                 let refusal = Refusal::new("not_sealable", error.to_string());
-                prepared.refused.push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
+                prepared
+                    .refused
+                    .push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
                 Ok(())
             }
         }
@@ -205,7 +213,10 @@ impl Sealer<'_> {
             });
         }
         let earlier = seen.iter().map(|s: &Seen| (s.bundle_id.clone(), s.sha256));
-        let in_group = within.into_iter().flatten().map(|w| (w.bundle_id.to_string(), w.sha256));
+        let in_group = within
+            .into_iter()
+            .flatten()
+            .map(|w| (w.bundle_id.to_string(), w.sha256));
         Ok(Before::New(
             earlier
                 .chain(in_group)
@@ -218,7 +229,10 @@ impl Sealer<'_> {
         ))
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call site; a struct would name them twice")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call site; a struct would name them twice"
+    )]
     fn seal(
         &self,
         prepared: &mut Prepared,
@@ -229,7 +243,10 @@ impl Sealer<'_> {
         taken: &Taken,
         now: Timestamp,
     ) -> Result<(), SealError> {
-        let head = prepared.head.clone().unwrap_or_else(|| self.spool.head().clone());
+        let head = prepared
+            .head
+            .clone()
+            .unwrap_or_else(|| self.spool.head().clone());
         let day = utc_day(now);
         let last = prepared.last_numbers.get(&day).copied().unwrap_or(0);
         let number = 1 + last.max(self.spool.last_number(day).unwrap_or(u64::MAX - 1));
@@ -264,7 +281,11 @@ impl Sealer<'_> {
             related_to: related,
             body: SealedIncident {
                 body: &incident.body,
-                source: Source { hmac_sha256: hmac, size_bytes, received_at: now },
+                source: Source {
+                    hmac_sha256: hmac,
+                    size_bytes,
+                    received_at: now,
+                },
                 findings: &findings,
                 redactions: &[],
             },
@@ -273,11 +294,15 @@ impl Sealer<'_> {
         let sealed = draft.seal(&self.keys.signing)?;
         prepared.last_numbers.insert(day, number);
         prepared.head = Some(Head::At(sealed.position.clone()));
-        prepared.within.entry(incident.incident_id().to_owned()).or_default().push(InGroup {
-            source_hmac: hmac,
-            bundle_id,
-            sha256: sealed.position.sha256,
-        });
+        prepared
+            .within
+            .entry(incident.incident_id().to_owned())
+            .or_default()
+            .push(InGroup {
+                source_hmac: hmac,
+                bundle_id,
+                sha256: sealed.position.sha256,
+            });
         prepared.group.bundles.push(NewBundle {
             sealed,
             kind: Kind::Incident,

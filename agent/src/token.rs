@@ -14,7 +14,10 @@ const NAME_BYTES: usize = 200;
 
 /// A fresh token: unique enough, and not a secret.
 pub(crate) fn fresh() -> String {
-    format!("{:016x}", RandomState::new().hash_one(std::time::Instant::now()))
+    format!(
+        "{:016x}",
+        RandomState::new().hash_one(std::time::Instant::now())
+    )
 }
 
 /// The name under which a drop is held.
@@ -45,9 +48,19 @@ pub(crate) fn printable(name: &OsStr, max: usize) -> String {
         .as_bytes()
         .iter()
         .take(max)
-        .map(|&b| if b.is_ascii_alphanumeric() || b"._-".contains(&b) { char::from(b) } else { '_' })
+        .map(|&b| {
+            if b.is_ascii_alphanumeric() || b"._-".contains(&b) {
+                char::from(b)
+            } else {
+                '_'
+            }
+        })
         .collect();
-    if text.is_empty() { "_".to_owned() } else { text }
+    if text.is_empty() {
+        "_".to_owned()
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -59,7 +72,10 @@ mod tests {
         let token = fresh();
         for drop_name in ["a.json", "", "x-y\n.json"] {
             let taken = taken_name(&token, OsStr::new(drop_name));
-            assert_eq!(parse(&taken), Some((token.clone(), OsString::from(drop_name))));
+            assert_eq!(
+                parse(&taken),
+                Some((token.clone(), OsString::from(drop_name)))
+            );
         }
     }
 
@@ -71,14 +87,23 @@ mod tests {
 
     #[test]
     fn other_dot_names_are_not_taken_drops() {
-        for name in [".taken-", ".taken-0123-x", ".taken-0123456789ABCDEF-x", ".tmp-x", "a.json"] {
+        for name in [
+            ".taken-",
+            ".taken-0123-x",
+            ".taken-0123456789ABCDEF-x",
+            ".tmp-x",
+            "a.json",
+        ] {
             assert_eq!(parse(OsStr::new(name)), None, "{name}");
         }
     }
 
     #[test]
     fn printable_names_are_plain_ascii() {
-        assert_eq!(printable(OsStr::new("a\n\u{202e}b/.json"), 64), "a____b_.json");
+        assert_eq!(
+            printable(OsStr::new("a\n\u{202e}b/.json"), 64),
+            "a____b_.json"
+        );
         assert_eq!(printable(OsStr::new(""), 64), "_");
     }
 }

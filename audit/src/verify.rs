@@ -64,7 +64,9 @@ impl Reason {
     }
 
     fn words(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into() }
+        Self {
+            reason: reason.into(),
+        }
     }
 }
 
@@ -95,7 +97,10 @@ pub fn verify(paths: &[PathBuf], key: &PublicKey, mut report: impl FnMut(&Checke
     let mut tally = Tally::default();
     let mut say = |file: &Path, outcome: Outcome| {
         tally.add(&outcome);
-        report(&Checked { file: file.to_owned(), outcome });
+        report(&Checked {
+            file: file.to_owned(),
+            outcome,
+        });
     };
     for path in paths {
         match fs::metadata(path) {
@@ -133,12 +138,18 @@ fn walk(root: &Path, key: &PublicKey, say: &mut impl FnMut(&Path, Outcome)) {
                 say(&path, outcome);
             } else if is_lone_signature(&path) {
                 found += 1;
-                say(&path, Outcome::Bad(Reason::words("a signature without its bundle")));
+                say(
+                    &path,
+                    Outcome::Bad(Reason::words("a signature without its bundle")),
+                );
             }
         }
     }
     if found == 0 {
-        say(root, Outcome::CouldNotCheck(Reason::words("no bundle EB-….json is below this folder")));
+        say(
+            root,
+            Outcome::CouldNotCheck(Reason::words("no bundle EB-….json is below this folder")),
+        );
     }
 }
 
@@ -153,12 +164,18 @@ fn sorted_entries(folder: &Path) -> io::Result<Vec<(PathBuf, fs::FileType)>> {
 }
 
 fn named_like_a_bundle(path: &Path) -> bool {
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
     name.starts_with("EB-") && name.ends_with(".json") && !name.ends_with(".locations.json")
 }
 
 fn is_lone_signature(path: &Path) -> bool {
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
     name.starts_with("EB-")
         && name
             .strip_suffix(".bundle")
@@ -184,7 +201,10 @@ fn check_file(path: &Path, key: &PublicKey) -> Outcome {
         Err(error) => return Outcome::Bad(Reason::of(&error)),
     };
     let header = verified.header();
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|n| n.to_str())
+        .unwrap_or_default();
     let named: Option<BundleId> = name.strip_suffix(".json").and_then(|n| n.parse().ok());
     if named.map(|id| id.to_string()).as_ref() != Some(&header.bundle_id) {
         return Outcome::Bad(Reason::words(format!(

@@ -66,7 +66,10 @@ impl Spool {
                 if is_recorded(&tx, confirmation)? {
                     applied.known += 1;
                 } else {
-                    applied.refused.push(Refused { index, reason: "no open order of that id" });
+                    applied.refused.push(Refused {
+                        index,
+                        reason: "no open order of that id",
+                    });
                 }
                 continue;
             };
@@ -96,7 +99,11 @@ fn open_order(tx: &Transaction<'_>, order_id: &str) -> Result<Option<OpenOrder>,
         .map(|(order_rowid, body)| {
             let order = Order::parse(&body)
                 .map_err(|_| SpoolError::Damaged(format!("the body of order {order_id}")))?;
-            Ok(OpenOrder { order_rowid, order, newly_confirmed: 0 })
+            Ok(OpenOrder {
+                order_rowid,
+                order,
+                newly_confirmed: 0,
+            })
         })
         .transpose()
 }
@@ -171,7 +178,9 @@ fn record(
             role.as_str(),
             said.uri,
             said.version_id,
-            said.etag.as_deref().map(|e| e.chars().take(256).collect::<String>()),
+            said.etag
+                .as_deref()
+                .map(|e| e.chars().take(256).collect::<String>()),
             said.sha256.as_bytes(),
             signed(said.size_bytes),
             proof_name(said.proof),
@@ -203,7 +212,11 @@ fn complete(tx: &Transaction<'_>, open: &OpenOrder, now: Timestamp) -> Result<bo
              WHERE order_rowid = ?1 RETURNING outstanding",
         )?
         .query_row(
-            params![open.order_rowid, signed(open.newly_confirmed), now.to_string()],
+            params![
+                open.order_rowid,
+                signed(open.newly_confirmed),
+                now.to_string()
+            ],
             |row| row.get(0),
         )?;
     Ok(outstanding == 0)

@@ -8,7 +8,9 @@ pub enum SpoolError {
     #[error("spool.db")]
     Sql(#[from] rusqlite::Error),
     /// Made by a newer version.
-    #[error("spool.db has schema version {found}, this build knows {known}: it was written by a newer version; install that version again")]
+    #[error(
+        "spool.db has schema version {found}, this build knows {known}: it was written by a newer version; install that version again"
+    )]
     Newer {
         /// Version in the file.
         found: i64,
@@ -19,7 +21,9 @@ pub enum SpoolError {
     #[error("the group does not continue the chain: {0}")]
     Chain(String),
     /// A destination id whose bucket or prefix changed.
-    #[error("destination {id:?} was {known} when it was first used and is now {configured}; an id never changes meaning: give the new place an id of its own")]
+    #[error(
+        "destination {id:?} was {known} when it was first used and is now {configured}; an id never changes meaning: give the new place an id of its own"
+    )]
     DestinationChanged {
         /// The id.
         id: String,

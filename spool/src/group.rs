@@ -240,7 +240,10 @@ fn insert_bundle(
         "INSERT INTO day_number (day, last_number) VALUES (?1, ?2)
          ON CONFLICT (day) DO UPDATE SET last_number = max(last_number, excluded.last_number)",
     )?
-    .execute(params![sealed.bundle_id.day().to_string(), signed(sealed.bundle_id.number())])?;
+    .execute(params![
+        sealed.bundle_id.day().to_string(),
+        signed(sealed.bundle_id.number())
+    ])?;
     if let Some(source) = &new.source {
         tx.prepare_cached(
             "INSERT INTO incident_seen (incident_id, source_hmac, bundle_rowid) VALUES (?1, ?2, ?3)",

@@ -8,13 +8,13 @@ mod confirm;
 mod error;
 mod group;
 mod open;
-pub mod reader;
 mod publish;
+pub mod reader;
 mod row;
 mod schema;
 
 pub use confirm::{Applied, Refused};
 pub use error::SpoolError;
 pub use group::{Duplicate, Group, IncidentSource, NewBundle, Quarantined, Seen};
-pub use publish::{OpenOrder, SpooledBundle};
 pub use open::{ChainStart, Spool};
+pub use publish::{OpenOrder, SpooledBundle};

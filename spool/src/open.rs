@@ -59,7 +59,10 @@ impl Spool {
         let mut spool = Self {
             db,
             chain_rowid: 0,
-            head: Head::Empty { chain_id: String::new(), predecessor: None },
+            head: Head::Empty {
+                chain_id: String::new(),
+                predecessor: None,
+            },
             started: None,
         };
         match spool.newest_chain()? {
@@ -127,7 +130,10 @@ impl Spool {
             ],
         )?;
         self.chain_rowid = self.db.last_insert_rowid();
-        self.head = Head::Empty { chain_id, predecessor };
+        self.head = Head::Empty {
+            chain_id,
+            predecessor,
+        };
         self.started = Some(why);
         Ok(())
     }
@@ -163,10 +169,19 @@ impl Spool {
     ///
     /// # Errors
     /// [`SpoolError::DestinationChanged`] when the id was used for another place.
-    pub fn use_destination(&mut self, id: &str, uri: &str, now: Timestamp) -> Result<(), SpoolError> {
+    pub fn use_destination(
+        &mut self,
+        id: &str,
+        uri: &str,
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
         let known: Option<String> = self
             .db
-            .query_row("SELECT uri FROM destination WHERE destination_id = ?1", [id], |r| r.get(0))
+            .query_row(
+                "SELECT uri FROM destination WHERE destination_id = ?1",
+                [id],
+                |r| r.get(0),
+            )
             .optional()?;
         match known {
             Some(known) if known == uri => Ok(()),
@@ -192,7 +207,9 @@ impl Spool {
     pub fn note(&self, name: &str) -> Result<Option<String>, SpoolError> {
         Ok(self
             .db
-            .query_row("SELECT value FROM note WHERE name = ?1", [name], |r| r.get(0))
+            .query_row("SELECT value FROM note WHERE name = ?1", [name], |r| {
+                r.get(0)
+            })
             .optional()?)
     }
 
@@ -237,7 +254,14 @@ fn read_chain(row: &rusqlite::Row<'_>) -> Result<(i64, Head, Sha256), SpoolError
                 sha256: sha256(row, "predecessor_sha256")?,
             }),
         };
-        Head::Empty { chain_id, predecessor }
+        Head::Empty {
+            chain_id,
+            predecessor,
+        }
     };
-    Ok((row.get("chain_rowid")?, head, sha256(row, "machine_sha256")?))
+    Ok((
+        row.get("chain_rowid")?,
+        head,
+        sha256(row, "machine_sha256")?,
+    ))
 }

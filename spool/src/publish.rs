@@ -57,8 +57,13 @@ impl Spool {
             .map_err(SpoolError::from)?;
         let mut rows = statement.query([]).map_err(SpoolError::from)?;
         while let Some(row) = rows.next().map_err(SpoolError::from)? {
-            let order = (|| Ok(OpenOrder { order_id: row.get(0)?, body: row.get(1)? }))()
-                .map_err(|e: rusqlite::Error| SpoolError::from(e))?;
+            let order = (|| {
+                Ok(OpenOrder {
+                    order_id: row.get(0)?,
+                    body: row.get(1)?,
+                })
+            })()
+            .map_err(|e: rusqlite::Error| SpoolError::from(e))?;
             visit(order)?;
         }
         Ok(())
@@ -101,7 +106,11 @@ impl Spool {
     /// # Errors
     /// When the database cannot be read.
     pub fn last_bundle_rowid(&self) -> Result<i64, SpoolError> {
-        Ok(self.db.query_row("SELECT coalesce(max(bundle_rowid), 0) FROM bundle", [], |r| r.get(0))?)
+        Ok(self.db.query_row(
+            "SELECT coalesce(max(bundle_rowid), 0) FROM bundle",
+            [],
+            |r| r.get(0),
+        )?)
     }
 
     /// Every bundle id of the present chain on the day of `like`, for comparing with the files.
@@ -128,7 +137,9 @@ pub(crate) fn read_bundle(row: &Row<'_>) -> Result<SpooledBundle, SpoolError> {
     let id: String = row.get("bundle_id")?;
     Ok(SpooledBundle {
         bundle_rowid: row.get("bundle_rowid")?,
-        bundle_id: id.parse().map_err(|_| SpoolError::Damaged("a bundle id".to_owned()))?,
+        bundle_id: id
+            .parse()
+            .map_err(|_| SpoolError::Damaged("a bundle id".to_owned()))?,
         sequence: unsigned(row, "sequence")?,
         path: row.get("path")?,
         sha256: sha256(row, "sha256")?,
@@ -168,18 +179,37 @@ pub(crate) fn complete_locations(
     })
 }
 
-fn location(planned: PlannedLocation, objects: Vec<ObjectLocation>, expected: u64) -> StorageLocation {
+fn location(
+    planned: PlannedLocation,
+    objects: Vec<ObjectLocation>,
+    expected: u64,
+) -> StorageLocation {
     let confirmed = objects.len() as u64 == expected;
-    let main = objects.iter().find(|o| o.role == Role::Bundle).filter(|_| confirmed);
+    let main = objects
+        .iter()
+        .find(|o| o.role == Role::Bundle)
+        .filter(|_| confirmed);
     StorageLocation {
         destination_id: planned.destination_id,
         uri: planned.uri,
         object_lock_mode: planned.object_lock_mode,
         retention_days: planned.retention_days,
-        state: if confirmed { LocationState::Confirmed } else { LocationState::Planned },
-        retain_until: objects.iter().map(|o| o.retain_until).min().filter(|_| confirmed),
+        state: if confirmed {
+            LocationState::Confirmed
+        } else {
+            LocationState::Planned
+        },
+        retain_until: objects
+            .iter()
+            .map(|o| o.retain_until)
+            .min()
+            .filter(|_| confirmed),
         version_id: main.map(|o| o.version_id.clone()),
-        confirmed_at: objects.iter().map(|o| o.confirmed_at).max().filter(|_| confirmed),
+        confirmed_at: objects
+            .iter()
+            .map(|o| o.confirmed_at)
+            .max()
+            .filter(|_| confirmed),
         reported_by: (!objects.is_empty()).then(|| "uploader".to_owned()),
         objects,
     }

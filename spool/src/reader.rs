@@ -9,9 +9,9 @@ use evidence::bundle::Locations;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::Serialize;
 
+use crate::SpoolError;
 use crate::publish::{SpooledBundle, complete_locations, read_bundle};
 use crate::schema::SCHEMA_VERSION;
-use crate::SpoolError;
 
 /// A read-only view of spool.db.
 pub struct Reader {
@@ -56,7 +56,10 @@ impl Reader {
         db.pragma_update(None, "trusted_schema", false)?;
         let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found > SCHEMA_VERSION {
-            return Err(SpoolError::Newer { found, known: SCHEMA_VERSION });
+            return Err(SpoolError::Newer {
+                found,
+                known: SCHEMA_VERSION,
+            });
         }
         Ok(Self { db })
     }
@@ -82,7 +85,11 @@ impl Reader {
             .optional()?
             .and_then(|(id, n)| id.map(|id| (id, n)));
         let text = |sql: &str| -> Result<Option<String>, SpoolError> {
-            Ok(self.db.query_row(sql, [], |row| row.get(0)).optional()?.flatten())
+            Ok(self
+                .db
+                .query_row(sql, [], |row| row.get(0))
+                .optional()?
+                .flatten())
         };
         Ok(Counts {
             sealed_incidents: number("SELECT count(*) FROM bundle WHERE kind = 'incident'")?,
@@ -90,9 +97,13 @@ impl Reader {
             confirmed_bundles: number(CONFIRMED_BUNDLES)?,
             duplicates: number("SELECT count(*) FROM duplicate")?,
             quarantined: number("SELECT count(*) FROM quarantined")?,
-            head_sequence: chain.as_ref().map_or(0, |(_, n)| u64::try_from(*n).unwrap_or(0)),
+            head_sequence: chain
+                .as_ref()
+                .map_or(0, |(_, n)| u64::try_from(*n).unwrap_or(0)),
             chain_id: chain.map(|(id, _)| id),
-            last_sealed_at: text("SELECT generated_at FROM bundle ORDER BY bundle_rowid DESC LIMIT 1")?,
+            last_sealed_at: text(
+                "SELECT generated_at FROM bundle ORDER BY bundle_rowid DESC LIMIT 1",
+            )?,
             oldest_unconfirmed_at: text(
                 "SELECT min(created_at) FROM work_order WHERE completed_at IS NULL",
             )?,
@@ -103,12 +114,17 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn bundle(&self, bundle_id: &str) -> Result<Option<(SpooledBundle, Locations)>, SpoolError> {
+    pub fn bundle(
+        &self,
+        bundle_id: &str,
+    ) -> Result<Option<(SpooledBundle, Locations)>, SpoolError> {
         let found = self
             .db
-            .query_row("SELECT * FROM bundle WHERE bundle_id = ?1", [bundle_id], |row| {
-                Ok(read_bundle(row))
-            })
+            .query_row(
+                "SELECT * FROM bundle WHERE bundle_id = ?1",
+                [bundle_id],
+                |row| Ok(read_bundle(row)),
+            )
             .optional()?
             .transpose()?;
         found

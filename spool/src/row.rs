@@ -13,7 +13,8 @@ pub(crate) fn sha256(row: &Row<'_>, column: &str) -> Result<Sha256, SpoolError> 
 
 pub(crate) fn time(row: &Row<'_>, column: &str) -> Result<Timestamp, SpoolError> {
     let text: String = row.get(column)?;
-    text.parse().map_err(|_| SpoolError::Damaged(format!("{column} is not a time")))
+    text.parse()
+        .map_err(|_| SpoolError::Damaged(format!("{column} is not a time")))
 }
 
 pub(crate) fn unsigned(row: &Row<'_>, column: &str) -> Result<u64, SpoolError> {

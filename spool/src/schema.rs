@@ -125,7 +125,10 @@ CREATE TABLE note (
 pub(crate) fn migrate(db: &mut Connection) -> Result<(), SpoolError> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > SCHEMA_VERSION {
-        return Err(SpoolError::Newer { found, known: SCHEMA_VERSION });
+        return Err(SpoolError::Newer {
+            found,
+            known: SCHEMA_VERSION,
+        });
     }
     if found < 1 {
         let tx = db.transaction()?;
