@@ -21,7 +21,7 @@ pub(crate) struct Inner {
     pub(crate) identity: Option<Arc<Identity>>,
     pub(crate) actions: Vec<Action>,
     /// The request's body as it came over the wire, while it is small: what the digests of XML
-    /// requests are checked against. `None` once it has grown too large.
+    /// requests are checked against. `None` before the first piece; cut off when it grows large.
     pub(crate) small_body: Option<Vec<u8>>,
 }
 

@@ -33,10 +33,7 @@ pub(super) async fn create(
     operations
         .blocking(move |store| store.create_bucket(&name, object_lock))
         .await?;
-    Ok(CreateBucketOutput {
-        location,
-        ..CreateBucketOutput::default()
-    })
+    Ok(CreateBucketOutput { location })
 }
 
 pub(super) async fn head(

@@ -152,11 +152,11 @@ pub(super) async fn upload_part(
     let bytes = read_body(&request, body, &mut claim).await?;
     let input = request.input;
 
+    // Where nothing was agreed, S3 computes CRC64NVME over the whole, and takes no other.
+    let algorithm = upload.algorithm.unwrap_or(Algorithm::Crc64Nvme);
     let claimed = claim.checksum().map(|(algorithm, _)| *algorithm);
-    let needed = upload.algorithm.filter(|_| upload.kind == Kind::Composite);
-    if needed.is_some() && claimed.is_none()
-        || claimed.is_some() && upload.algorithm.is_some() && claimed != upload.algorithm
-    {
+    let is_missing = upload.kind == Kind::Composite && claimed.is_none();
+    if is_missing || claimed.is_some_and(|claimed| claimed != algorithm) {
         let name = |algorithm: Option<Algorithm>| {
             algorithm.map_or("null".to_owned(), |algorithm| {
                 algorithm.as_str().to_lowercase()
@@ -172,13 +172,17 @@ pub(super) async fn upload_part(
             ),
         ));
     }
-    let algorithm = upload.algorithm;
     let (part, checksum) = operations
         .checked(move |store| {
-            let checksum = claim.check(&bytes, algorithm.unwrap_or(Algorithm::Crc64Nvme))?;
-            let kept = algorithm.map(|_| checksum.value.clone());
+            let checksum = claim.check(&bytes, algorithm)?;
             let part = store
-                .put_part(&input.bucket, &input.upload_id, number, bytes, kept)
+                .put_part(
+                    &input.bucket,
+                    &input.upload_id,
+                    number,
+                    bytes,
+                    &checksum.value,
+                )
                 .map_err(refuse::error)?;
             Ok((part, checksum))
         })
@@ -313,8 +317,8 @@ pub(super) async fn list_parts(
             size: i64::try_from(part.size_bytes).ok(),
             ..Part::default()
         };
-        if let (Some(algorithm), Some(value)) = (upload.algorithm, &part.checksum) {
-            tell_checksum!(told, algorithm, value.clone());
+        if let Some(algorithm) = upload.algorithm {
+            tell_checksum!(told, algorithm, part.checksum.clone());
         }
         parts.push(told);
     }

@@ -9,9 +9,11 @@ mod bucket;
 mod checksum;
 mod disk;
 mod listing;
+mod load;
 mod lock;
 mod multipart;
 mod refusal;
+mod retain;
 mod tamper;
 mod upload;
 mod version;
@@ -33,6 +35,7 @@ pub use version::{Headers, NULL_VERSION, Version};
 pub(crate) use body::Body;
 pub(crate) use checksum::hex;
 pub(crate) use listing::Listing;
+pub(crate) use retain::require_object_lock;
 pub(crate) use upload::{CompletedPart, Completion};
 pub(crate) use version::{Condition, LockRequest, NewObject};
 
@@ -88,7 +91,7 @@ impl Store {
         let disk = Disk::open(root)?;
         let mut state = State::default();
         for name in disk.bucket_names()? {
-            let bucket = load(&disk, &name, &mut state.last_sequence)?;
+            let bucket = load::bucket(&disk, &name, &mut state.last_sequence)?;
             state.buckets.insert(name, bucket);
         }
         Ok(Self {
@@ -247,7 +250,7 @@ impl Store {
                 return Err(Refusal::NoSuchUpload);
             }
             check_condition(target.top(&version.key), condition)?;
-            version.lock = resolve_lock(&target.settings, lock, version.last_modified)?;
+            version.lock = retain::resolve(&target.settings, lock, version.last_modified)?;
             version.sequence = sequence;
             self.push(bucket, target, &mut version)?;
             if let Some(upload_id) = upload_id {
@@ -379,58 +382,6 @@ impl Store {
         })
     }
 
-    /// Replaces a version's retention, if its lock allows that; `None` removes it.
-    pub(crate) fn set_retention(
-        &self,
-        bucket: &str,
-        key: &str,
-        version_id: Option<&str>,
-        wanted: Option<Retention>,
-        bypass: bool,
-    ) -> Result<(), Refusal> {
-        let now = self.clock.now();
-        self.change_lock(bucket, key, version_id, |lock| {
-            if !lock.allows_change(wanted, bypass, now) {
-                return Err(Refusal::Locked);
-            }
-            lock.retention = wanted;
-            Ok(())
-        })
-    }
-
-    /// Turns a version's legal hold on or off.
-    pub(crate) fn set_legal_hold(
-        &self,
-        bucket: &str,
-        key: &str,
-        version_id: Option<&str>,
-        on: bool,
-    ) -> Result<(), Refusal> {
-        self.change_lock(bucket, key, version_id, |lock| {
-            lock.legal_hold = Some(on);
-            Ok(())
-        })
-    }
-
-    fn change_lock(
-        &self,
-        bucket: &str,
-        key: &str,
-        version_id: Option<&str>,
-        change: impl FnOnce(&mut Lock) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        let mut state = self.state();
-        let target = state.bucket_mut(bucket)?;
-        require_object_lock(&target.settings)?;
-        let version = target.find_mut(key, version_id)?;
-        let mut changed = version.clone();
-        change(&mut changed.lock)?;
-        self.disk
-            .write_record(bucket, &record_name(&changed), &changed)?;
-        version.lock = changed.lock;
-        Ok(())
-    }
-
     /// Every version and delete marker of a key, oldest first; none for an unknown key or bucket.
     #[must_use]
     pub fn versions(&self, bucket: &str, key: &str) -> Vec<Version> {
@@ -477,16 +428,6 @@ fn record_name(version: &Version) -> String {
     format!("versions/{}.json", version.object_id)
 }
 
-/// Refuses what needs Object Lock in a bucket that has none.
-pub(crate) fn require_object_lock(settings: &BucketSettings) -> Result<(), Refusal> {
-    if settings.object_lock {
-        return Ok(());
-    }
-    Err(Refusal::InvalidRequest(
-        "Bucket is missing Object Lock Configuration".to_owned(),
-    ))
-}
-
 fn check_condition(top: Option<&Version>, condition: &Condition) -> Result<(), Refusal> {
     let current = top.filter(|version| !version.is_delete_marker);
     match condition {
@@ -502,78 +443,4 @@ fn check_condition(top: Option<&Version>, condition: &Condition) -> Result<(), R
             Some(_) => Err(Refusal::PreconditionFailed),
         },
     }
-}
-
-fn resolve_lock(
-    settings: &BucketSettings,
-    request: LockRequest,
-    created_at: jiff::Timestamp,
-) -> Result<Lock, Refusal> {
-    let LockRequest::Asked(mut lock) = request else {
-        return Ok(Lock::default());
-    };
-    if lock.retention.is_some() || lock.legal_hold.is_some() {
-        require_object_lock(settings)?;
-    }
-    if lock.retention.is_none() {
-        lock.retention = settings.default_rule.map(|rule| rule.retention(created_at));
-    }
-    Ok(lock)
-}
-
-/// Reads a bucket back and clears what a killed process left half done.
-fn load(disk: &Disk, name: &str, last_sequence: &mut u64) -> io::Result<Bucket> {
-    let mut bucket = Bucket::new(disk.read_record(name, "bucket.json")?);
-    let mut versions: Vec<Version> = disk.read_records(name, "versions")?;
-    versions.sort_by_key(|version| version.sequence);
-    let mut completed = Vec::new();
-    for mut version in versions {
-        *last_sequence = version.sequence.max(*last_sequence);
-        version.body = disk.find_body(name, &version.object_id);
-        // Bytes are removed after their record, so a record without bytes is damage.
-        if version.body.is_none() && !version.is_delete_marker {
-            return Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                format!(
-                    "the bytes of {} version {} are gone",
-                    version.key, version.version_id
-                ),
-            ));
-        }
-        completed.extend(version.upload_id.clone());
-        if version.version_id == NULL_VERSION
-            && let Some(replaced) = bucket.take(&version.key, NULL_VERSION)
-        {
-            disk.remove_record(name, &record_name(&replaced))?;
-        }
-        bucket
-            .keys
-            .entry(version.key.clone())
-            .or_default()
-            .push(version);
-    }
-    for mut upload in disk.read_records::<Upload>(name, "uploads")? {
-        if completed.contains(&upload.upload_id) {
-            disk.remove_record(name, &multipart::record_name(&upload.upload_id))?;
-            continue;
-        }
-        for part in upload.parts.values_mut() {
-            part.body = disk.find_body(name, &part.object_id);
-        }
-        bucket.uploads.insert(upload.upload_id.clone(), upload);
-    }
-    let named: std::collections::BTreeSet<&str> = bucket
-        .keys
-        .values()
-        .flatten()
-        .map(|version| version.object_id.as_str())
-        .chain(
-            bucket
-                .uploads
-                .values()
-                .flat_map(|upload| upload.parts.values().map(|part| part.object_id.as_str())),
-        )
-        .collect();
-    disk.remove_orphans(name, |id| named.contains(id))?;
-    Ok(bucket)
 }

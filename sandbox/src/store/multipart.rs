@@ -67,14 +67,14 @@ impl Store {
         upload_id: &str,
         number: u16,
         bytes: Bytes,
-        checksum: Option<String>,
+        checksum: &str,
     ) -> Result<Part, Refusal> {
         let object_id = new_id();
         let part = Part {
             number,
             size_bytes: bytes.len() as u64,
             etag: hex(&md5_of(&bytes)),
-            checksum,
+            checksum: checksum.to_owned(),
             last_modified: self.clock.now(),
             body: Some(self.disk.write_body(bucket, &object_id, bytes)?),
             object_id,
@@ -158,10 +158,7 @@ impl Store {
         let checksum = match upload.kind {
             Kind::FullObject => whole.finish(),
             Kind::Composite => {
-                let values: Vec<&str> = parts
-                    .iter()
-                    .filter_map(|part| part.checksum.as_deref())
-                    .collect();
+                let values: Vec<&str> = parts.iter().map(|part| part.checksum.as_str()).collect();
                 composite(algorithm, &values).ok_or(Refusal::InvalidPart)?
             }
         };
@@ -211,8 +208,7 @@ fn chosen_parts<'a>(upload: &'a Upload, said: &Completion) -> Result<Vec<&'a Par
             .get(&named.number)
             .filter(|part| part.etag == named.etag);
         let part = part.ok_or(Refusal::InvalidPart)?;
-        if upload.kind == Kind::Composite && upload.algorithm.is_some() && named.checksum.is_none()
-        {
+        if upload.kind == Kind::Composite && named.checksum.is_none() {
             let algorithm = upload
                 .algorithm
                 .map_or("", Algorithm::as_str)
@@ -223,7 +219,11 @@ fn chosen_parts<'a>(upload: &'a Upload, said: &Completion) -> Result<Vec<&'a Par
                 named.number
             )));
         }
-        if named.checksum.is_some() && named.checksum != part.checksum {
+        if named
+            .checksum
+            .as_ref()
+            .is_some_and(|claimed| *claimed != part.checksum)
+        {
             return Err(Refusal::InvalidPart);
         }
         parts.push(part);

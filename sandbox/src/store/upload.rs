@@ -40,8 +40,8 @@ pub struct Part {
     pub size_bytes: u64,
     /// MD5 in hexadecimal.
     pub etag: String,
-    /// By the upload's algorithm, Base64.
-    pub checksum: Option<String>,
+    /// By the upload's algorithm, or CRC64NVME when none was agreed; Base64.
+    pub checksum: String,
     /// When it arrived.
     pub last_modified: Timestamp,
     pub(crate) object_id: String,

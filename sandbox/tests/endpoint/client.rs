@@ -7,7 +7,6 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
-use aws_sdk_s3::operation::put_object::{PutObjectError, PutObjectOutput};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use base64::Engine as _;
@@ -96,12 +95,6 @@ pub(crate) fn plain(client: &Client, key: &str, bytes: &'static [u8]) -> PutObje
         .body(ByteStream::from_static(bytes))
         .checksum_sha256(sha256(bytes))
         .content_md5(md5(bytes))
-}
-
-pub(crate) async fn stored(
-    put: PutObjectFluentBuilder,
-) -> Result<PutObjectOutput, SdkError<PutObjectError>> {
-    put.send().await
 }
 
 pub(crate) fn retention(mode: ObjectLockRetentionMode, until: DateTime) -> ObjectLockRetention {
