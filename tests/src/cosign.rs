@@ -1,13 +1,21 @@
 //! Stock cosign as the judge of our signatures, offline.
 //!
 //! One command line serves every release. The empty trusted root is needed by 2.6 and by
-//! 3.0.0 to 3.0.3, which refuse a v0.3 bundle without one, and it protects the auditor: it
-//! makes every release refuse the legacy bundle format, in which a forger can name a key of
+//! 3.0.0 to 3.0.3, which refuse a v0.3 bundle without one, and it protects the auditor: with
+//! it every release refuses the legacy bundle format, in which a forger can name a key of
 //! his own (GHSA-fx35-mq7g-6g98; 3.0.2 believes it when the flag is missing).
 
 use std::path::{Path, PathBuf};
 
 use crate::tools::{self, Tool};
+
+/// What an auditor types. The documents quote it, and [`Cosign::verify`] runs it.
+pub const COMMAND: &str = "cosign verify-blob --key msp.pub --bundle X.json.bundle \
+                           --trusted-root empty-trusted-root.json --insecure-ignore-tlog X.json";
+
+/// The same without a trusted root: enough for 3.0.4 and later, but see the module.
+pub const COMMAND_WITHOUT_ROOT: &str =
+    "cosign verify-blob --key msp.pub --bundle X.json.bundle --insecure-ignore-tlog X.json";
 
 /// A trusted root that trusts nothing: neither a log, nor a CA, nor a timestamp authority.
 pub const EMPTY_TRUSTED_ROOT: &str =
@@ -47,47 +55,47 @@ impl Cosign {
         &self.program
     }
 
-    /// What an auditor types, with networking off: `cosign verify-blob --key KEY --bundle
-    /// BUNDLE --trusted-root ROOT --insecure-ignore-tlog BLOB`. `None` where there is no way
-    /// to turn networking off, after saying so.
+    /// [`COMMAND`] with networking off; `None` where there is no way to turn it off, after
+    /// saying so.
     ///
     /// # Panics
-    /// When cosign cannot be started.
-    pub fn verify(
-        &self,
-        trusted_root: &Path,
-        key: &Path,
-        bundle: &Path,
-        blob: &Path,
-    ) -> Option<Verdict> {
-        let root = [Path::new("--trusted-root"), trusted_root];
-        self.verify_with(&root, key, bundle, blob)
+    /// When cosign cannot be started, or the empty trusted root cannot be written.
+    pub fn verify(&self, key: &Path, bundle: &Path, blob: &Path) -> Option<Verdict> {
+        let root = bundle.with_extension("empty-trusted-root.json");
+        std::fs::write(&root, EMPTY_TRUSTED_ROOT)
+            .unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+        let verdict = self.run(COMMAND, key, bundle, &root, blob);
+        std::fs::remove_file(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
+        verdict
     }
 
-    /// The same without a trusted root: enough for 3.0.4 and later, but see the module.
+    /// [`COMMAND_WITHOUT_ROOT`] with networking off, otherwise as [`Cosign::verify`].
     ///
     /// # Panics
     /// When cosign cannot be started.
     pub fn verify_without_root(&self, key: &Path, bundle: &Path, blob: &Path) -> Option<Verdict> {
-        self.verify_with(&[], key, bundle, blob)
+        self.run(COMMAND_WITHOUT_ROOT, key, bundle, Path::new(""), blob)
     }
 
-    fn verify_with(
+    fn run(
         &self,
-        root: &[&Path],
+        command: &str,
         key: &Path,
         bundle: &Path,
+        root: &Path,
         blob: &Path,
     ) -> Option<Verdict> {
-        let output = tools::without_network(&self.program, "cosign verify-blob, offline")?
-            .arg("verify-blob")
-            .arg("--key")
-            .arg(key)
-            .arg("--bundle")
-            .arg(bundle)
-            .args(root)
-            .arg("--insecure-ignore-tlog")
-            .arg(blob)
+        let mut cosign = tools::without_network(&self.program, "cosign verify-blob, offline")?;
+        for word in command.split_whitespace().skip(1) {
+            match word {
+                "msp.pub" => cosign.arg(key),
+                "X.json.bundle" => cosign.arg(bundle),
+                "empty-trusted-root.json" => cosign.arg(root),
+                "X.json" => cosign.arg(blob),
+                flag => cosign.arg(flag),
+            };
+        }
+        let output = cosign
             .output()
             .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
         let said = [output.stdout, output.stderr].concat();
