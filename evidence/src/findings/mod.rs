@@ -31,8 +31,8 @@ pub const RESOLUTION_STATUSES: [&str; 4] = ["success", "partial", "failed", "sim
 pub struct Finding {
     /// One of [`code`]; stable.
     pub code: Cow<'static, str>,
-    /// JSON pointer of what it is about, in the body; of what reading found, in the drop.
-    /// Presentable, so it may be cut.
+    /// JSON pointer into the bundle of what it is about; presentable, so it may be cut. Empty for
+    /// the whole.
     pub path: String,
     /// What was noticed, in words.
     pub message: Cow<'static, str>,

@@ -56,6 +56,16 @@ pub const HEADER_FIELDS: [&str; 19] = [
     "time",
 ];
 
+/// Top-level fields that keep their place; all others go under `extra`.
+const SECTIONS: [&str; 6] = [
+    "incident",
+    "runbook",
+    "execution",
+    "actions_taken",
+    "artifacts",
+    "outputs",
+];
+
 /// The deepest document that can be asked for. A bundle nests it a little deeper, and must be
 /// readable itself.
 pub const MAX_DOCUMENT_DEPTH: usize = ijson::MAX_DEPTH - 8;
@@ -90,6 +100,13 @@ impl Incident {
     /// When it is not I-JSON within the limits, or a required field is missing or malformed.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Refusal> {
         let parsed = ijson::read(bytes, limits.max_depth.min(MAX_DOCUMENT_DEPTH))?;
+        let Value::Object(document) = parsed.value else {
+            return Err(Refusal::new(
+                "not_an_object",
+                "",
+                "the document must be a JSON object",
+            ));
+        };
         let mut findings = Findings::default();
         note(
             &mut findings,
@@ -103,13 +120,6 @@ impl Incident {
             "holds a Unicode noncharacter",
             parsed.noncharacter,
         );
-        let Value::Object(document) = parsed.value else {
-            return Err(Refusal::new(
-                "not_an_object",
-                "",
-                "the document must be a JSON object",
-            ));
-        };
         let body = read_body(document, &mut findings)?;
         Ok(Self {
             body,
@@ -146,7 +156,7 @@ fn read_body(
     {
         findings.add(
             code::HEADER_FIELD_IN_DROP,
-            format!("/{name}"),
+            format!("/extra/{name}"),
             "only the agent writes this field; the drop's is kept under extra",
         );
     }
@@ -158,7 +168,7 @@ fn read_body(
         );
         findings.add(
             code::HEADER_FIELD_IN_DROP,
-            "/artifacts/files",
+            "/extra/artifacts/files",
             "only the agent lists stored files; the drop's list is kept under extra",
         );
     }
@@ -196,9 +206,26 @@ fn read_actions(document: &mut Section) -> Result<Vec<Action>, Refusal> {
 fn note(findings: &mut Findings, code: &'static str, message: &'static str, places: Places) {
     let unlisted = places.total - places.pointers.len();
     for pointer in places.pointers {
-        findings.add(code, pointer, message);
+        findings.add(code, in_bundle(&pointer), message);
     }
     findings.add_unlisted(code, unlisted);
+}
+
+/// Where in the bundle that is which is at `pointer` in the drop.
+fn in_bundle(pointer: &str) -> String {
+    let path = pointer.strip_prefix('/').unwrap_or(pointer);
+    let (section, below) = match path.split_once('/') {
+        Some((section, below)) => (section, Some(below)),
+        None => (path, None),
+    };
+    match (section, below) {
+        ("actions", Some(below)) => format!("/actions_taken/{below}"),
+        ("artifacts", Some(below)) if below == "files" || below.starts_with("files/") => {
+            format!("/extra{pointer}")
+        }
+        (name, _) if SECTIONS.contains(&name) => pointer.to_owned(),
+        _ => format!("/extra{pointer}"),
+    }
 }
 
 #[cfg(test)]
