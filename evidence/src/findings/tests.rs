@@ -131,6 +131,17 @@ fn times_must_follow_each_other_within_a_second() {
 }
 
 #[test]
+fn times_that_creep_backwards_are_measured_from_the_latest() {
+    finds(
+        &[
+            ("/actions/1/timestamp", json!("2025-10-31T14:32:14.2Z")),
+            ("/actions/2/timestamp", json!("2025-10-31T14:32:13.4Z")),
+        ],
+        &[(code::TIME_ORDER, "/actions_taken/2/timestamp")],
+    );
+}
+
+#[test]
 fn times_may_be_five_minutes_ahead_and_no_more() {
     let ahead = |end: &str, mttr: f64| {
         found(&[
