@@ -19,6 +19,9 @@ const PROGRAMS: &[&str] = &[
     "msp-evidence-uploader",
 ];
 
+/// What else an indented block of shell begins with.
+const SHELL_WORDS: &[&str] = &["cargo", "cosign", "git", "python3", "sudo", "systemctl"];
+
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -60,12 +63,13 @@ fn backticked(text: &str) -> Vec<&str> {
 }
 
 /// Whether `word` claims to be a path of this tree: plain characters and a slash, relative,
-/// and not below a folder that exists only where the product is installed.
+/// and neither a database nor below a folder that exists only where the product is installed.
 fn is_tree_path(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     let first = word.split('/').next().unwrap_or_default();
     word.contains('/')
         && !word.starts_with('/')
+        && !word.ends_with(".db")
         && word.chars().all(plain)
         && !INSTALLED_FOLDERS.contains(&first)
 }
@@ -80,28 +84,40 @@ fn links(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The fenced blocks of shell in `text`, prompts taken off.
+/// The blocks of shell in `text`, prompts taken off: fenced ones that say so, and indented
+/// ones that begin with a program (other indented blocks are drawings and data).
 fn shell_blocks(text: &str) -> Vec<String> {
     let mut blocks = Vec::new();
-    let mut block: Option<String> = None;
-    for line in text.lines() {
-        let trimmed = line.trim();
-        match &mut block {
-            None if ["```sh", "```bash", "```console"].contains(&trimmed) => {
-                block = Some(String::new());
+    let mut lines = text.lines().peekable();
+    let mut after_blank = true;
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.trim().strip_prefix("```") {
+            let block: String = lines
+                .by_ref()
+                .take_while(|line| line.trim() != "```")
+                .map(without_prompt)
+                .collect();
+            if ["sh", "bash", "console"].contains(&language) {
+                blocks.push(block);
             }
-            None => {}
-            Some(lines) if trimmed == "```" => {
-                blocks.push(std::mem::take(lines));
-                block = None;
+        } else if after_blank && line.starts_with("    ") {
+            let mut block = without_prompt(line);
+            while let Some(next) = lines.next_if(|line| line.starts_with("    ")) {
+                block.push_str(&without_prompt(next));
             }
-            Some(lines) => {
-                lines.push_str(trimmed.strip_prefix("$ ").unwrap_or(trimmed));
-                lines.push('\n');
+            let first = block.split_whitespace().next().unwrap_or_default();
+            if SHELL_WORDS.contains(&first) || PROGRAMS.contains(&first) || is_tree_path(first) {
+                blocks.push(block);
             }
         }
+        after_blank = line.trim().is_empty();
     }
     blocks
+}
+
+fn without_prompt(line: &str) -> String {
+    let line = line.trim();
+    format!("{}\n", line.strip_prefix("$ ").unwrap_or(line))
 }
 
 /// The commands of a block: lines, continued ones joined, comments dropped.
@@ -280,6 +296,12 @@ fn a_command_that_is_not_in_the_tree_is_caught() {
         Some("tests/nothing is not in the tree")
     );
     assert_eq!(complaint("tests/run"), None);
+}
+
+#[test]
+fn shell_is_found_fenced_and_indented_and_drawings_are_not() {
+    let text = "a\n\n    drop -> seal\n\n    cargo run\n    tests/run\n\n```sh\n$ git log\n```\n\n```json\n{}\n```\n";
+    assert_eq!(shell_blocks(text), ["cargo run\ntests/run\n", "git log\n"]);
 }
 
 #[test]
