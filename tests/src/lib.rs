@@ -1,4 +1,5 @@
 //! What the tests across processes share.
 
 pub mod cosign;
+pub mod sealing;
 pub mod tools;

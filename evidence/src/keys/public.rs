@@ -11,6 +11,9 @@ use sigstore_types::{DerPublicKey, SignatureBytes};
 use super::KeyError;
 use crate::digest::Sha256;
 
+/// RFC 7468, section 13.
+const LABEL: &str = "PUBLIC KEY";
+
 /// An ECDSA P-256 public key.
 #[derive(Clone)]
 pub struct PublicKey {
@@ -25,7 +28,6 @@ impl PublicKey {
     /// # Errors
     /// When the text is not a P-256 public key in PEM form.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        const LABEL: &str = "PUBLIC KEY";
         let pem = pem::parse(text).map_err(|_| KeyError::NotPem { expected: LABEL, found: None })?;
         if pem.tag() != LABEL {
             return Err(KeyError::NotPem { expected: LABEL, found: Some(pem.tag().to_owned()) });
@@ -45,11 +47,9 @@ impl PublicKey {
     /// The key in PEM form, as cosign's `--key` takes it.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        let mut text = self.der.to_pem();
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text
+        // The bytes that cosign writes: the default ends lines with CR LF.
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        pem::encode_config(&pem::Pem::new(LABEL, self.der.as_bytes()), config)
     }
 
     /// SHA-256 of the DER-encoded SubjectPublicKeyInfo: what auditors compare out of band.
