@@ -1,2 +1,152 @@
-//! msp-evidence-uploader
-fn main() {}
+//! `msp-evidence-uploader`: the daemon that stores sealed evidence at every destination and
+//! proves that it is locked there.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use destination::{S3Destination, S3Options};
+use host::config::{self, DestinationSettings, Settings};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use uploader::daemon::{Configured, DaemonError, Ended, Places, run};
+use uploader::policy::Policy;
+
+/// Stores sealed evidence at every destination, locked, and proves by version that it is.
+///
+/// SIGTERM and SIGINT end it cleanly; SIGHUP reads the configuration and the credentials again.
+#[derive(Debug, Parser)]
+#[command(name = "msp-evidence-uploader", version)]
+struct Arguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE", env = config::CONFIG_PATH_VARIABLE, default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// No connection takes longer on a network that works.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // --help and --version come this way too. A closed stdout is nobody's fault.
+            let _ = error.print();
+            let code = if error.use_stderr() {
+                host::exit::ExitCode::Usage
+            } else {
+                host::exit::ExitCode::Ok
+            };
+            return code.into();
+        }
+    };
+    let settings = match Settings::load(&arguments.config, config::environment()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("msp-evidence-uploader: {:#}", anyhow::Error::from(error));
+            return host::exit::ExitCode::Usage.into();
+        }
+    };
+    if let Err(error) = host::logging::init(&settings.log, "msp-evidence-uploader") {
+        eprintln!("msp-evidence-uploader: {:#}", anyhow::Error::from(error));
+        return host::exit::ExitCode::Usage.into();
+    }
+    match serve(&arguments, settings) {
+        Ok(()) => host::exit::ExitCode::Ok.into(),
+        Err(error) => {
+            tracing::error!("{error:#}");
+            exit_code(&error).into()
+        }
+    }
+}
+
+/// Another instance is the operator's to resolve; everything else could not be done now.
+fn exit_code(error: &anyhow::Error) -> host::exit::ExitCode {
+    match error.downcast_ref() {
+        Some(DaemonError::Instance(_)) => host::exit::ExitCode::Usage,
+        _ => host::exit::ExitCode::CouldNotCheck,
+    }
+}
+
+fn serve(arguments: &Arguments, mut settings: Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")?;
+    runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        loop {
+            for warning in &settings.warnings {
+                tracing::warn!("{warning}");
+            }
+            let mut destinations = Vec::with_capacity(settings.destinations.len());
+            for destination in &settings.destinations {
+                let store = S3Destination::connect(options(destination, &settings)).await;
+                destinations.push(Configured::new(destination, store));
+            }
+            let policy = Policy::from_settings(&settings.uploader);
+            let mut reload = false;
+            let stop = async { reload = signals.next_is_reload().await };
+            let ended = run(
+                &Places::from_settings(&settings),
+                policy,
+                destinations,
+                stop,
+            )
+            .await?;
+            if ended == Ended::Stopped && !reload {
+                return Ok(());
+            }
+            match Settings::load(&arguments.config, config::environment()) {
+                Ok(new) => settings = new,
+                Err(error) => tracing::error!(
+                    "the configuration was not read again, the one before stays: {:#}",
+                    anyhow::Error::from(error)
+                ),
+            }
+        }
+    })
+}
+
+fn options(destination: &DestinationSettings, settings: &Settings) -> S3Options {
+    S3Options {
+        destination_id: destination.destination_id.clone(),
+        bucket: destination.bucket.clone(),
+        prefix: destination.prefix.clone(),
+        region: destination.region.clone(),
+        endpoint: destination.endpoint.clone(),
+        path_style: destination.path_style,
+        profile: destination.profile.clone(),
+        credentials_file: None,
+        connect_timeout: CONNECT_TIMEOUT,
+        request_timeout: Duration::from_secs(settings.uploader.request_timeout_secs),
+    }
+}
+
+/// The signals that end a run.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be handled");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one; whether it asks to read the configuration again.
+    async fn next_is_reload(&mut self) -> bool {
+        tokio::select! {
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+            _ = self.hangup.recv() => true,
+        }
+    }
+}

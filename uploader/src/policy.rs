@@ -1,0 +1,166 @@
+//! Every limit and delay of the uploader in one value, and the one backoff.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use host::config::UploaderSettings;
+
+/// All limits. Tests make the delays milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Bundles in flight at once, for each destination.
+    pub in_flight: usize,
+    /// Ceiling of the first backoff.
+    pub backoff_min: Duration,
+    /// Ceiling of every backoff.
+    pub backoff_max: Duration,
+    /// Ceiling of the short jitter after a 409.
+    pub conflict_retry_max: Duration,
+    /// Failed parcels in a row that open a destination's breaker.
+    pub breaker_threshold: u32,
+    /// How often a parked destination is probed.
+    pub park_probe: Duration,
+    /// How often a healthy bucket is looked at again.
+    pub preflight_every: Duration,
+    /// How often the outbox is scanned, whatever inotify says.
+    pub rescan_every: Duration,
+    /// How long a confirmation may wait for others to share its receipt.
+    pub receipt_linger: Duration,
+    /// When a receipt that had no effect is issued again.
+    pub reissue_after: Duration,
+    /// How long the rows of finished orders are kept.
+    pub keep_finished: Duration,
+    /// Largest object in one request, in bytes.
+    pub single_put_max_bytes: u64,
+    /// Bodies held in memory at once, in bytes; at least one body is always let through.
+    pub body_memory_bytes: u64,
+    /// How long a clean stop waits for requests in flight.
+    pub drain: Duration,
+    /// Send Content-MD5, and accept an ETag that is the MD5 as proof of identity.
+    pub content_md5: bool,
+}
+
+impl Policy {
+    /// The policy that the settings ask for.
+    #[must_use]
+    pub fn from_settings(settings: &UploaderSettings) -> Self {
+        Self {
+            in_flight: settings.in_flight.max(1),
+            backoff_min: Duration::from_millis(settings.backoff_min_ms),
+            backoff_max: Duration::from_secs(settings.backoff_max_secs),
+            conflict_retry_max: Duration::from_secs(1),
+            breaker_threshold: 4,
+            park_probe: Duration::from_secs(settings.park_probe_secs),
+            preflight_every: Duration::from_secs(settings.preflight_secs),
+            rescan_every: Duration::from_secs(settings.rescan_secs),
+            receipt_linger: Duration::from_millis(200),
+            reissue_after: Duration::from_mins(10),
+            keep_finished: Duration::from_hours(30 * 24),
+            single_put_max_bytes: 64 << 20,
+            body_memory_bytes: 256 << 20,
+            drain: Duration::from_secs(20),
+            content_md5: settings.content_md5,
+        }
+    }
+
+    /// How long to wait after the `attempt`-th failure in a row (from 1): full jitter, that is
+    /// evenly between nothing and a ceiling that doubles up to `backoff_max`. The ceilings are
+    /// backon's exponential sequence; its own jitter is additive, so the draw is made here, from
+    /// the randomness that the caller injects.
+    #[must_use]
+    pub fn backoff(&self, attempt: u32, rng: &mut fastrand::Rng) -> Duration {
+        // The ceiling has long been reached after so many doublings.
+        let nth = attempt.clamp(1, 48) - 1;
+        let ceiling = ExponentialBuilder::new()
+            .with_factor(2.0)
+            .with_min_delay(self.backoff_min)
+            .with_max_delay(self.backoff_max)
+            .without_max_times()
+            .build()
+            .nth(nth as usize)
+            .unwrap_or(self.backoff_max)
+            .min(self.backoff_max);
+        ceiling.mul_f64(rng.f64())
+    }
+
+    /// The short wait after a 409: somebody else's request was in the way, not the store.
+    #[must_use]
+    pub fn conflict_retry(&self, rng: &mut fastrand::Rng) -> Duration {
+        self.conflict_retry_max.mul_f64(rng.f64())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Delays of milliseconds, so that tests wait for events and not for clocks.
+    pub(crate) fn quick() -> Policy {
+        Policy {
+            in_flight: 4,
+            backoff_min: Duration::from_millis(2),
+            backoff_max: Duration::from_millis(20),
+            conflict_retry_max: Duration::from_millis(2),
+            breaker_threshold: 3,
+            park_probe: Duration::from_millis(20),
+            preflight_every: Duration::from_hours(24),
+            rescan_every: Duration::from_millis(50),
+            receipt_linger: Duration::from_millis(2),
+            reissue_after: Duration::from_mins(10),
+            keep_finished: Duration::from_hours(24),
+            single_put_max_bytes: 64 << 20,
+            body_memory_bytes: 256 << 20,
+            drain: Duration::from_secs(5),
+            content_md5: true,
+        }
+    }
+
+    #[test]
+    fn backoff_is_full_jitter_under_a_doubling_ceiling_up_to_the_maximum() {
+        let seed = fastrand::u64(..);
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let policy = Policy {
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(900),
+            ..quick()
+        };
+        for (attempt, ceiling_ms) in [
+            (0, 500),
+            (1, 500),
+            (2, 1000),
+            (3, 2000),
+            (11, 512_000),
+            (12, 900_000),
+            (u32::MAX, 900_000),
+        ] {
+            let ceiling = Duration::from_millis(ceiling_ms);
+            let draws: Vec<_> = (0..500)
+                .map(|_| policy.backoff(attempt, &mut rng))
+                .collect();
+            assert!(
+                draws.iter().all(|d| *d <= ceiling),
+                "seed {seed}, attempt {attempt}"
+            );
+            // Full jitter uses the whole range: the chance that 500 draws miss a fifth is 1e-48.
+            assert!(
+                draws.iter().any(|d| *d < ceiling / 5),
+                "seed {seed}, attempt {attempt}"
+            );
+            assert!(
+                draws.iter().any(|d| *d > ceiling / 5 * 4),
+                "seed {seed}, attempt {attempt}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_same_randomness_gives_the_same_delays() {
+        let draw = || {
+            let mut rng = fastrand::Rng::with_seed(7);
+            (1..20)
+                .map(|n| quick().backoff(n, &mut rng))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(draw(), draw());
+    }
+}

@@ -1,0 +1,135 @@
+//! One honest line for `systemctl status`.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::delivery::{DestinationSummary, Summary};
+
+/// The line, from what delivery.db says at `now`.
+#[must_use]
+pub fn line(summary: &Summary, now: Timestamp) -> String {
+    let mut parts: Vec<String> = summary
+        .destinations
+        .iter()
+        .map(|destination| of_destination(destination, now))
+        .collect();
+    if parts.is_empty() {
+        parts.push("no orders yet".to_owned());
+    }
+    if !summary.unreadable_orders.is_empty() {
+        parts.push(format!(
+            "{} unreadable order(s) in the outbox",
+            summary.unreadable_orders.len()
+        ));
+    }
+    parts.join("; ")
+}
+
+fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
+    let waiting = d.counts.pending + d.counts.uploaded;
+    let mut text = format!("{}: {waiting} pending", d.destination_id);
+    if d.counts.blocked > 0 {
+        text.push_str(&format!(", {} BLOCKED", d.counts.blocked));
+    }
+    if let Some(oldest) = d.oldest_pending_at {
+        text.push_str(&format!(", oldest {}", age(now, oldest)));
+    }
+    if let (Some(retry), true) = (d.next_retry_at, waiting > 0) {
+        text.push_str(&format!(", next retry {}", age(retry, now)));
+    }
+    match (d.state, &d.reason) {
+        ("parked", Some(reason)) => text.push_str(&format!(", PARKED ({reason})")),
+        ("open", Some(reason)) => text.push_str(&format!(", failing ({reason})")),
+        _ => {}
+    }
+    if let (Some(probe), true) = (d.next_probe_at, d.state != "ok") {
+        text.push_str(&format!(", next probe {}", age(probe, now)));
+    }
+    text.push_str(&format!(", {} confirmed", d.counts.confirmed));
+    text
+}
+
+/// The time between, in the largest unit that fits.
+fn age(later: Timestamp, earlier: Timestamp) -> String {
+    let secs = Duration::try_from(later.duration_since(earlier))
+        .unwrap_or_default()
+        .as_secs();
+    match secs {
+        0..=119 => format!("{secs} s"),
+        120..=7_199 => format!("{} m", secs / 60),
+        7_200..=172_799 => format!("{} h", secs / 3_600),
+        _ => format!("{} d", secs / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Counts;
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + secs).unwrap()
+    }
+
+    fn destination() -> DestinationSummary {
+        DestinationSummary {
+            destination_id: "primary".to_owned(),
+            uri: "s3://b/".to_owned(),
+            state: "ok",
+            reason: None,
+            since: at(0),
+            next_probe_at: None,
+            last_ok_at: None,
+            last_preflight_at: None,
+            clock_offset_ms: None,
+            counts: Counts::default(),
+            oldest_pending_at: None,
+            last_confirmed_at: None,
+            next_retry_at: None,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn the_line_says_what_waits_how_long_and_why() {
+        let summary = Summary {
+            destinations: vec![
+                DestinationSummary {
+                    counts: Counts {
+                        pending: 2,
+                        uploaded: 1,
+                        confirmed: 7,
+                        ..Counts::default()
+                    },
+                    oldest_pending_at: Some(at(-120)),
+                    next_retry_at: Some(at(40)),
+                    ..destination()
+                },
+                DestinationSummary {
+                    destination_id: "second".to_owned(),
+                    state: "parked",
+                    reason: Some("AccessDenied".to_owned()),
+                    next_probe_at: Some(at(200)),
+                    counts: Counts {
+                        pending: 3,
+                        blocked: 1,
+                        ..Counts::default()
+                    },
+                    ..destination()
+                },
+            ],
+            ..Summary::default()
+        };
+        assert_eq!(
+            line(&summary, at(0)),
+            "primary: 3 pending, oldest 2 m, next retry 40 s, 7 confirmed; \
+             second: 3 pending, 1 BLOCKED, PARKED (AccessDenied), next probe 3 m, 0 confirmed"
+        );
+    }
+
+    #[test]
+    fn an_empty_database_claims_nothing() {
+        assert_eq!(line(&Summary::default(), at(0)), "no orders yet");
+    }
+}

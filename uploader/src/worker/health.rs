@@ -1,0 +1,245 @@
+//! Whether work flows to a destination: a breaker that is also the parking place. Decides, does
+//! no I/O; `now` is an argument.
+//!
+//! Shut, one probe at a time is let through: first a look at the bucket, then one parcel. Only
+//! when that went well does the rest follow, so an outage costs one probe and not a storm.
+
+use std::time::{Duration, Instant};
+
+use crate::delivery::ErrorNote;
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Nothing that is known: the bucket was not looked at since the start.
+    NotLooked,
+    /// It fails in a way that time may heal.
+    Outage(ErrorNote),
+    /// An operator is needed.
+    Parked(ErrorNote),
+}
+
+/// The state of the breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Breaker {
+    /// Work flows; so many parcels failed in a row.
+    Closed { failures: u32 },
+    /// No work until the next probe; it was shut so many times in a row.
+    Shut {
+        trouble: Trouble,
+        times: u32,
+        until: Instant,
+    },
+    /// The probe went well: one parcel at a time.
+    Trial { trouble: Trouble, times: u32 },
+}
+
+impl Breaker {
+    /// A breaker at the start: nothing flows before the bucket was looked at.
+    pub(super) const fn new(now: Instant) -> Self {
+        Self::Shut {
+            trouble: Trouble::NotLooked,
+            times: 0,
+            until: now,
+        }
+    }
+
+    /// How many parcels may be in flight, of at most `most`.
+    pub(super) fn slots(&self, most: usize) -> usize {
+        match self {
+            Self::Closed { .. } => most,
+            Self::Trial { .. } => most.min(1),
+            Self::Shut { .. } => 0,
+        }
+    }
+
+    /// When to probe, if it is shut.
+    pub(super) const fn probe_at(&self) -> Option<Instant> {
+        match self {
+            Self::Shut { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, if something is.
+    pub(super) const fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Closed { .. } => None,
+            Self::Shut { trouble, .. } | Self::Trial { trouble, .. } => Some(trouble),
+        }
+    }
+
+    /// How many times in a row it will have been shut, if it is shut next.
+    pub(super) fn next_times(&self) -> u32 {
+        match self {
+            Self::Closed { .. } => 1,
+            Self::Shut { times, .. } | Self::Trial { times, .. } => times.saturating_add(1),
+        }
+    }
+
+    /// A parcel went well. Says nothing while shut: it was sent before.
+    pub(super) fn parcel_succeeded(&mut self) {
+        if !matches!(self, Self::Shut { .. }) {
+            *self = Self::Closed { failures: 0 };
+        }
+    }
+
+    /// On trial with nothing to try: the good look at the bucket has to do.
+    pub(super) fn nothing_to_try(&mut self) {
+        if matches!(self, Self::Trial { .. }) {
+            *self = Self::Closed { failures: 0 };
+        }
+    }
+
+    /// A parcel failed; opens after `threshold` in a row, or at once on trial.
+    pub(super) fn parcel_failed(
+        &mut self,
+        error: ErrorNote,
+        threshold: u32,
+        now: Instant,
+        delay: Duration,
+    ) {
+        match self {
+            Self::Closed { failures } if *failures + 1 < threshold => *failures += 1,
+            Self::Shut { .. } => {}
+            _ => self.shut(Trouble::Outage(error), now, delay),
+        }
+    }
+
+    /// An operator is needed: shut at once. Also from an outage, since a more precise answer came.
+    pub(super) fn park(&mut self, error: ErrorNote, now: Instant, delay: Duration) {
+        if !matches!(
+            self,
+            Self::Shut {
+                trouble: Trouble::Parked(_),
+                ..
+            }
+        ) {
+            self.shut(Trouble::Parked(error), now, delay);
+        }
+    }
+
+    /// The look at the bucket went well.
+    pub(super) fn probe_succeeded(&mut self) {
+        *self = match std::mem::replace(self, Self::Closed { failures: 0 }) {
+            Self::Shut {
+                trouble: Trouble::NotLooked,
+                ..
+            } => Self::Closed { failures: 0 },
+            Self::Shut { trouble, times, .. } => Self::Trial { trouble, times },
+            other => other,
+        };
+    }
+
+    /// The look at the bucket failed, or found a bucket that cannot keep evidence.
+    pub(super) fn probe_failed(&mut self, trouble: Trouble, now: Instant, delay: Duration) {
+        self.shut(trouble, now, delay);
+    }
+
+    /// Probe now, on an operator's word.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Self::Shut { until, .. } = self {
+            *until = now;
+        }
+    }
+
+    fn shut(&mut self, trouble: Trouble, now: Instant, delay: Duration) {
+        *self = Self::Shut {
+            trouble,
+            times: self.next_times(),
+            until: now + delay,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DELAY: Duration = Duration::from_secs(7);
+
+    fn error() -> ErrorNote {
+        ErrorNote {
+            class: "transient",
+            code: "SlowDown".to_owned(),
+            message: String::new(),
+        }
+    }
+
+    fn closed(now: Instant) -> Breaker {
+        let mut breaker = Breaker::new(now);
+        breaker.probe_succeeded();
+        breaker
+    }
+
+    #[test]
+    fn nothing_flows_before_the_bucket_was_looked_at() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(now);
+        assert_eq!(breaker.slots(8), 0);
+        assert_eq!(breaker.probe_at(), Some(now));
+        breaker.probe_succeeded();
+        assert_eq!(breaker, Breaker::Closed { failures: 0 });
+        assert_eq!(breaker.slots(8), 8);
+    }
+
+    #[test]
+    fn it_opens_only_after_failures_in_a_row_and_late_answers_do_not_count() {
+        let now = Instant::now();
+        let mut breaker = closed(now);
+        for _ in 0..2 {
+            breaker.parcel_failed(error(), 3, now, DELAY);
+            breaker.parcel_failed(error(), 3, now, DELAY);
+            assert_eq!(breaker.slots(8), 8);
+            breaker.parcel_succeeded();
+        }
+        for _ in 0..3 {
+            breaker.parcel_failed(error(), 3, now, DELAY);
+        }
+        let shut = breaker.clone();
+        assert_eq!(breaker.slots(8), 0);
+        assert_eq!(breaker.probe_at(), Some(now + DELAY));
+        breaker.parcel_failed(error(), 3, now + DELAY, DELAY);
+        breaker.parcel_succeeded();
+        assert_eq!(
+            breaker, shut,
+            "what was sent before the breaker opened changes nothing"
+        );
+    }
+
+    #[test]
+    fn after_a_good_probe_one_parcel_goes_alone_and_decides() {
+        let now = Instant::now();
+        let mut breaker = closed(now);
+        breaker.park(error(), now, DELAY);
+        breaker.probe_succeeded();
+        assert_eq!(breaker.slots(8), 1);
+        let mut worse = breaker.clone();
+        worse.parcel_failed(error(), 3, now, DELAY);
+        assert!(
+            matches!(worse, Breaker::Shut { times: 2, .. }),
+            "at once, and counted"
+        );
+        breaker.parcel_succeeded();
+        assert_eq!(breaker, Breaker::Closed { failures: 0 });
+    }
+
+    #[test]
+    fn parking_shuts_at_once_and_an_operator_can_hurry_the_probe() {
+        let now = Instant::now();
+        let mut breaker = closed(now);
+        breaker.park(error(), now, DELAY);
+        assert_eq!(breaker.probe_at(), Some(now + DELAY));
+        breaker.park(error(), now + DELAY, DELAY);
+        assert_eq!(
+            breaker.probe_at(),
+            Some(now + DELAY),
+            "late answers do not put the probe off"
+        );
+        breaker.hurry(now);
+        assert_eq!(breaker.probe_at(), Some(now));
+        let mut closed = closed(now);
+        closed.hurry(now);
+        assert_eq!(closed.slots(8), 8);
+    }
+}
