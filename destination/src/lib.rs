@@ -4,6 +4,7 @@
 //! happened. It never retries (exactly one retry loop exists, in the uploader) and never calls an
 //! object safe: it reports what the store said, by version.
 
+pub mod conformance;
 mod failure;
 mod model;
 mod s3;
@@ -11,7 +12,7 @@ mod s3;
 use std::future::Future;
 
 pub use failure::{Class, Failure};
-pub use model::{Lock, ObjectVersion, Preflight, PutRequest, Put, ReadBack, Stored};
+pub use model::{Lock, ObjectVersion, Preflight, Put, PutRequest, ReadBack, Stored};
 pub use s3::{S3Destination, S3Options};
 
 /// One WORM store: one bucket and prefix.

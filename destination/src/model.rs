@@ -113,12 +113,18 @@ impl Preflight {
     #[must_use]
     pub fn objection(&self) -> Option<String> {
         if self.versioning == Some(false) {
-            return Some("versioning is not enabled on the bucket; enable it (it cannot be \
-                         suspended while Object Lock is on)".to_owned());
+            return Some(
+                "versioning is not enabled on the bucket; enable it (it cannot be \
+                         suspended while Object Lock is on)"
+                    .to_owned(),
+            );
         }
         if self.object_lock == Some(false) {
-            return Some("Object Lock is not enabled on the bucket; create the bucket with Object \
-                         Lock enabled".to_owned());
+            return Some(
+                "Object Lock is not enabled on the bucket; create the bucket with Object \
+                         Lock enabled"
+                    .to_owned(),
+            );
         }
         None
     }

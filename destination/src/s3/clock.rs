@@ -1,0 +1,84 @@
+//! The store's clock, kept from the `Date` of every answer (RFC 9110 section 6.6.1).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::DateTime;
+use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::date_time::Format;
+use jiff::{SignedDuration, Timestamp};
+
+use super::answer::time;
+
+/// The last date that the store sent, and when it came by the monotonic clock.
+#[derive(Debug, Default)]
+pub(super) struct ServerClock(Mutex<Option<(Timestamp, Instant)>>);
+
+impl ServerClock {
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        let (date, since) = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let passed = SignedDuration::try_from(since.elapsed()).ok()?;
+        date.checked_add(passed).ok()
+    }
+
+    fn set(&self, date: Timestamp) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
+    }
+}
+
+/// Reads an HTTP date.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    DateTime::from_str(text, Format::HttpDate)
+        .ok()
+        .as_ref()
+        .and_then(time)
+}
+
+/// Sees every answer, also the refusals.
+#[derive(Debug)]
+pub(super) struct DateKeeper(Arc<ServerClock>);
+
+impl DateKeeper {
+    pub(super) fn new(clock: Arc<ServerClock>) -> Self {
+        Self(clock)
+    }
+}
+
+impl Intercept for DateKeeper {
+    fn name(&self) -> &'static str {
+        "DateKeeper"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(date) = context.response().headers().get("date").and_then(http_date) {
+            self.0.set(date);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_http_date_is_read_and_then_goes_on() {
+        let clock = ServerClock::default();
+        assert_eq!(clock.now(), None);
+        let date = http_date("Sat, 21 Nov 2026 10:00:00 GMT").unwrap();
+        assert_eq!(date, "2026-11-21T10:00:00Z".parse().unwrap());
+        clock.set(date);
+        let now = clock.now().unwrap();
+        assert!(now >= date && now < date + SignedDuration::from_secs(60));
+        assert_eq!(http_date("yesterday"), None);
+    }
+}

@@ -1,0 +1,464 @@
+//! S3 Object Lock, by the AWS SDK, with every check on our side of it.
+//!
+//! The SDK never retries here and never chooses a checksum: SHA-256 and Content-MD5 are given
+//! explicitly and `request_checksum_calculation` is `WhenRequired`, the combination that every
+//! server we know accepts (no aws-chunked trailer). It silently corrects clock skew when it signs,
+//! so the store's own `Date` is kept from every answer, and retention is counted from that.
+
+mod adversary;
+mod answer;
+mod classify;
+mod clock;
+
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::timeout::TimeoutConfig;
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, ChecksumMode, ObjectLockEnabled, ObjectLockMode, ObjectLockRetention,
+    ObjectLockRetentionMode,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+
+use crate::{
+    Class, Destination, Failure, Lock, ObjectVersion, Preflight, Put, PutRequest, ReadBack, Stored,
+};
+use answer::{etag, sha256_of, time, whole_seconds};
+use classify::{Call, classify};
+use clock::{DateKeeper, ServerClock};
+
+/// How to reach one bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Options {
+    /// The configured id.
+    pub destination_id: String,
+    /// Bucket name.
+    pub bucket: String,
+    /// Empty, or ends with `/`; keys given to [`Destination`] contain it already.
+    pub prefix: String,
+    /// AWS region.
+    pub region: String,
+    /// For stores that are not AWS.
+    pub endpoint: Option<String>,
+    /// The bucket in the path instead of the host name.
+    pub path_style: bool,
+    /// A profile in the AWS config files.
+    pub profile: Option<String>,
+    /// An AWS credentials file instead of the usual one.
+    pub credentials_file: Option<PathBuf>,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for a whole request.
+    pub request_timeout: Duration,
+}
+
+/// One S3 bucket with Object Lock.
+pub struct S3Destination {
+    options: S3Options,
+    clock: Arc<ServerClock>,
+    client: RwLock<Client>,
+}
+
+impl S3Destination {
+    /// Makes the client; nothing is sent and no credential is needed yet.
+    pub async fn connect(options: S3Options) -> Self {
+        let clock = Arc::new(ServerClock::default());
+        let client = RwLock::new(make_client(&options, &clock).await);
+        Self {
+            options,
+            clock,
+            client,
+        }
+    }
+
+    /// How this bucket is reached.
+    #[must_use]
+    pub const fn options(&self) -> &S3Options {
+        &self.options
+    }
+
+    fn client(&self) -> Client {
+        // A poisoned lock still holds a whole client: it is only ever replaced in one assignment.
+        self.client
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    fn bucket(&self) -> &str {
+        &self.options.bucket
+    }
+
+    /// The store's date with the answer that has just come.
+    fn date(&self, operation: &'static str) -> Result<Timestamp, Failure> {
+        self.clock.now().ok_or_else(|| Failure {
+            class: Class::Transient,
+            operation,
+            code: "NoDate".to_owned(),
+            status: None,
+            message: "the store's answer has no Date, so no retention can be counted from it"
+                .to_owned(),
+            server_date: None,
+            source: None,
+        })
+    }
+
+    async fn lock_of(&self, key: &str, version_id: &str) -> Result<Lock, Failure> {
+        let call = Call::reading("GetObjectRetention");
+        let answer = self
+            .client()
+            .get_object_retention()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => {
+                let retention = answer.retention();
+                let mode = retention
+                    .and_then(|r| r.mode())
+                    .map(ObjectLockRetentionMode::as_str);
+                let until = retention.and_then(|r| r.retain_until_date()).and_then(time);
+                Ok(lock(mode, until).unwrap_or(Lock::Unlocked))
+            }
+            Err(error) => {
+                let failure = classify(call, error);
+                match failure.code.as_str() {
+                    "NoSuchObjectLockConfiguration" | "ObjectLockConfigurationNotFoundError" => {
+                        Ok(Lock::Unlocked)
+                    }
+                    "AccessDenied" => Ok(Lock::Unknown),
+                    _ if failure.status == Some(403) => Ok(Lock::Unknown),
+                    _ => Err(failure),
+                }
+            }
+        }
+    }
+}
+
+async fn make_client(options: &S3Options, clock: &Arc<ServerClock>) -> Client {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(options.connect_timeout)
+        .operation_timeout(options.request_timeout)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(options.region.clone()))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts);
+    if let Some(file) = &options.credentials_file {
+        let files = EnvConfigFiles::builder()
+            .with_file(EnvConfigFileKind::Credentials, file)
+            .build();
+        loader = loader.profile_files(files);
+    }
+    if let Some(profile) = &options.profile {
+        loader = loader.profile_name(profile);
+    }
+    let shared = loader.load().await;
+    let mut config = aws_sdk_s3::config::Builder::from(&shared)
+        .force_path_style(options.path_style)
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .interceptor(DateKeeper::new(Arc::clone(clock)));
+    if let Some(endpoint) = &options.endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    Client::from_conf(config.build())
+}
+
+/// The lock that mode and date describe; `None` when there is no whole one.
+fn lock(mode: Option<&str>, until: Option<Timestamp>) -> Option<Lock> {
+    match (mode?, until?) {
+        ("COMPLIANCE", until) => Some(Lock::Compliance(until)),
+        ("GOVERNANCE", until) => Some(Lock::Governance(until)),
+        _ => None,
+    }
+}
+
+impl Destination for S3Destination {
+    async fn preflight(&self) -> Result<Preflight, Failure> {
+        let client = self.client();
+        client
+            .head_bucket()
+            .bucket(self.bucket())
+            .send()
+            .await
+            .map_err(|error| classify(Call::reading("HeadBucket"), error))?;
+        let mut unknown = Vec::new();
+        let versioning = match client
+            .get_bucket_versioning()
+            .bucket(self.bucket())
+            .send()
+            .await
+        {
+            Ok(answer) => Some(answer.status() == Some(&BucketVersioningStatus::Enabled)),
+            Err(error) => {
+                let failure = classify(Call::reading("GetBucketVersioning"), error);
+                may_not_ask(failure, "versioning", &mut unknown)?;
+                None
+            }
+        };
+        let (object_lock, default_rule) = match client
+            .get_object_lock_configuration()
+            .bucket(self.bucket())
+            .send()
+            .await
+        {
+            Ok(answer) => {
+                let configuration = answer.object_lock_configuration();
+                let enabled = configuration.and_then(|c| c.object_lock_enabled())
+                    == Some(&ObjectLockEnabled::Enabled);
+                (
+                    Some(enabled),
+                    configuration.and_then(|c| c.rule()).and_then(answer::rule),
+                )
+            }
+            Err(error) => {
+                let failure = classify(Call::reading("GetObjectLockConfiguration"), error);
+                if failure.code == "ObjectLockConfigurationNotFoundError" {
+                    (Some(false), None)
+                } else {
+                    may_not_ask(failure, "Object Lock", &mut unknown)?;
+                    (None, None)
+                }
+            }
+        };
+        let server_date = self.date("HeadBucket")?;
+        let offset = server_date.duration_since(Timestamp::now()).as_millis();
+        Ok(Preflight {
+            versioning,
+            object_lock,
+            default_rule,
+            clock_offset_ms: i64::try_from(offset).unwrap_or(i64::MAX),
+            server_date,
+            unknown,
+        })
+    }
+
+    fn server_now(&self) -> Option<Timestamp> {
+        self.clock.now()
+    }
+
+    async fn put(&self, request: &PutRequest) -> Result<Put, Failure> {
+        let retain_until = DateTime::from_secs(whole_seconds(request.retain_until));
+        let answer = self
+            .client()
+            .put_object()
+            .bucket(self.bucket())
+            .key(&request.key)
+            .content_type(request.content_type)
+            .content_length(i64::try_from(request.body.len()).unwrap_or(i64::MAX))
+            .body(ByteStream::from(request.body.clone()))
+            .checksum_sha256(STANDARD.encode(request.sha256.as_bytes()))
+            .set_content_md5(request.md5.map(|md5| STANDARD.encode(md5)))
+            .object_lock_mode(ObjectLockMode::Compliance)
+            .object_lock_retain_until_date(retain_until)
+            .if_none_match("*")
+            .send()
+            .await
+            .map_err(|error| classify(Call::changing("PutObject"), error))?;
+        Ok(Put {
+            version_id: version(answer.version_id()),
+            etag: etag(answer.e_tag()),
+            sha256: sha256_of(answer.checksum_sha256()),
+        })
+    }
+
+    async fn inspect(&self, key: &str, version_id: &str) -> Result<Option<Stored>, Failure> {
+        let answer = self
+            .client()
+            .head_object()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .checksum_mode(ChecksumMode::Enabled)
+            .send()
+            .await;
+        let head = match answer {
+            Ok(head) => head,
+            Err(error) => {
+                let failure = classify(Call::reading("HeadObject"), error);
+                // HEAD has no body, so a missing version and a missing bucket look alike; a
+                // missing bucket is found by the preflight.
+                return if failure.status == Some(404) {
+                    Ok(None)
+                } else {
+                    Err(failure)
+                };
+            }
+        };
+        let server_date = self.date("HeadObject")?;
+        let mode = head.object_lock_mode().map(ObjectLockMode::as_str);
+        let until = head.object_lock_retain_until_date().and_then(time);
+        let lock = match lock(mode, until) {
+            Some(lock) => lock,
+            // The headers are left out without an error when the caller may not read retention.
+            None => self.lock_of(key, version_id).await?,
+        };
+        let kms = head
+            .server_side_encryption()
+            .is_some_and(|sse| sse.as_str() != "AES256");
+        let customer_key = head.sse_customer_algorithm().is_some();
+        let etag = etag(head.e_tag());
+        Ok(Some(Stored {
+            version_id: version_id.to_owned(),
+            size_bytes: head
+                .content_length()
+                .and_then(|n| u64::try_from(n).ok())
+                .unwrap_or(0),
+            etag_is_md5: !kms
+                && !customer_key
+                && etag
+                    .as_ref()
+                    .is_some_and(|e| e.len() == 32 && !e.contains('-')),
+            etag,
+            sha256: sha256_of(head.checksum_sha256()),
+            lock,
+            last_modified: head.last_modified().and_then(time),
+            server_date,
+        }))
+    }
+
+    async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, Failure> {
+        let mut found = Vec::new();
+        let (mut key_marker, mut version_marker) = (None, None);
+        loop {
+            let page = self
+                .client()
+                .list_object_versions()
+                .bucket(self.bucket())
+                .prefix(key)
+                .set_key_marker(key_marker)
+                .set_version_id_marker(version_marker)
+                .send()
+                .await
+                .map_err(|error| classify(Call::reading("ListObjectVersions"), error))?;
+            for entry in page.versions().iter().filter(|v| v.key() == Some(key)) {
+                found.push(ObjectVersion {
+                    version_id: entry.version_id().unwrap_or("null").to_owned(),
+                    is_delete_marker: false,
+                    is_latest: entry.is_latest().unwrap_or(false),
+                    size_bytes: entry
+                        .size()
+                        .and_then(|n| u64::try_from(n).ok())
+                        .unwrap_or(0),
+                    last_modified: entry.last_modified().and_then(time),
+                });
+            }
+            for entry in page
+                .delete_markers()
+                .iter()
+                .filter(|m| m.key() == Some(key))
+            {
+                found.push(ObjectVersion {
+                    version_id: entry.version_id().unwrap_or("null").to_owned(),
+                    is_delete_marker: true,
+                    is_latest: entry.is_latest().unwrap_or(false),
+                    size_bytes: 0,
+                    last_modified: entry.last_modified().and_then(time),
+                });
+            }
+            // Keys come sorted: once another key has come, this one is complete.
+            let beyond = page.next_key_marker().is_some_and(|marker| marker > key);
+            if page.is_truncated() != Some(true) || beyond {
+                break;
+            }
+            key_marker = page.next_key_marker().map(ToOwned::to_owned);
+            version_marker = page.next_version_id_marker().map(ToOwned::to_owned);
+        }
+        found.sort_by_key(|v| (!v.is_latest, v.last_modified.map(std::cmp::Reverse)));
+        Ok(found)
+    }
+
+    async fn read_back(&self, key: &str, version_id: &str) -> Result<ReadBack, Failure> {
+        let call = Call::reading("GetObject");
+        let answer = self
+            .client()
+            .get_object()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .send()
+            .await
+            .map_err(|error| classify(call, error))?;
+        let mut body = answer.body;
+        let mut hash = evidence::digest::Sha256Stream::default();
+        let mut size_bytes = 0_u64;
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| Failure {
+                class: Class::Transient,
+                operation: call.operation,
+                code: "BodyCut".to_owned(),
+                status: None,
+                message: "the body ended early".to_owned(),
+                server_date: self.clock.now(),
+                source: Some(Box::new(error)),
+            })?;
+            size_bytes += piece.len() as u64;
+            hash.update(&piece);
+        }
+        Ok(ReadBack {
+            sha256: hash.finish(),
+            size_bytes,
+        })
+    }
+
+    async fn lock(
+        &self,
+        key: &str,
+        version_id: &str,
+        retain_until: Timestamp,
+    ) -> Result<(), Failure> {
+        let retention = ObjectLockRetention::builder()
+            .mode(ObjectLockRetentionMode::Compliance)
+            .retain_until_date(DateTime::from_secs(whole_seconds(retain_until)))
+            .build();
+        self.client()
+            .put_object_retention()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .retention(retention)
+            .send()
+            .await
+            .map_err(|error| classify(Call::changing("PutObjectRetention"), error))?;
+        Ok(())
+    }
+
+    async fn rebuild(&self) -> Result<(), Failure> {
+        let fresh = make_client(&self.options, &self.clock).await;
+        *self
+            .client
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}
+
+/// A version id that names a version; unversioned buckets say `null` or nothing.
+fn version(id: Option<&str>) -> Option<String> {
+    id.filter(|id| !id.is_empty() && *id != "null")
+        .map(ToOwned::to_owned)
+}
+
+/// A check that the caller may not make is unknown, not failed; anything else is a failure.
+fn may_not_ask(failure: Failure, what: &str, unknown: &mut Vec<String>) -> Result<(), Failure> {
+    let refused = failure.status == Some(403) && failure.code == "AccessDenied";
+    let not_offered = failure.status == Some(501) || failure.code == "NotImplemented";
+    if refused || not_offered {
+        unknown.push(format!("{what}: {}", failure.code));
+        return Ok(());
+    }
+    Err(failure)
+}
