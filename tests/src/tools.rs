@@ -54,10 +54,9 @@ pub fn find(tool: Tool, test: &str) -> Option<PathBuf> {
             Some(path)
         }
         None => {
-            skip(
-                test,
-                &format!("{variable} names no program (run tests/run, which installs it)"),
-            );
+            let why = env::var(format!("{variable}_WHY"))
+                .unwrap_or_else(|_| format!("{variable} names no program (tests/run installs it)"));
+            skip(test, &why);
             None
         }
     }
