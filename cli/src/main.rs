@@ -1,2 +1,56 @@
-//! msp-evidence
-fn main() {}
+//! `msp-evidence`: the command for MSP engineers and auditors.
+
+mod arguments;
+mod blocked;
+mod bucket;
+mod keys;
+mod output;
+mod quarantine;
+mod show;
+mod status;
+mod submit;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Not being told which streams are closed is no reason to fail.
+            let _ = error.print();
+            // Help and version are answers; anything else is wrong usage, which is 1 here.
+            return if error.use_stderr() {
+                host::exit::ExitCode::Usage
+            } else {
+                host::exit::ExitCode::Ok
+            }
+            .into();
+        }
+    };
+    match run(&arguments) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("msp-evidence: {error:#}");
+            output::code_of(&error).into()
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
+    let config = &arguments.config;
+    match &arguments.command {
+        Command::Keys(command) => keys::run(command, config),
+        Command::Submit(options) => submit::run(options, config),
+        Command::Status(options) => status::run(options, config),
+        Command::Show(options) => show::run(options, config),
+        Command::Verify(options) => verify::run(options),
+        Command::Bucket(command) => bucket::run(command, config),
+        Command::Blocked(command) => blocked::run(command, config),
+        Command::Quarantine(command) => quarantine::run(command, config),
+    }
+}

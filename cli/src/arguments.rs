@@ -1,0 +1,187 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Tamper-evident evidence of automatic remediation: for engineers and for auditors.
+///
+/// Exit codes: 0 done, and good; 1 wrong usage or configuration, nothing was done; 2 checked, and
+/// bad; 3 could not be done or checked; 70 a fault in this program.
+#[derive(Parser)]
+#[command(name = "msp-evidence", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    /// The configuration file.
+    #[arg(
+        long, global = true, value_name = "FILE",
+        env = host::config::CONFIG_PATH_VARIABLE,
+        default_value = host::config::DEFAULT_PATH
+    )]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make or show the signing key.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Check an incident document and drop it for sealing.
+    Submit(SubmitOptions),
+    /// Show what is sealed, pending, confirmed, parked and blocked.
+    Status(StatusOptions),
+    /// Show one bundle with its storage locations completed.
+    Show(ShowOptions),
+    /// Prove bundles again, offline, with a public key that you trust.
+    Verify(VerifyOptions),
+    /// Look at the configured buckets.
+    #[command(subcommand)]
+    Bucket(BucketCommand),
+    /// List or release deliveries that wait for an operator.
+    #[command(subcommand)]
+    Blocked(BlockedCommand),
+    /// List or retry drops that could not be sealed.
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make the signing key, its public half and the digest key; never overwrites.
+    ///
+    /// The private key (mode 0400) is cosign's own encrypted file, so `cosign` can use it too. The
+    /// password comes from the systemd credential `signing-key-password`, from --password-file or
+    /// signing.password_file, from COSIGN_PASSWORD, or is asked for, in this order.
+    Generate(GenerateOptions),
+    /// Show the key id (fingerprint) and the public key.
+    Show(ShowKeyOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct GenerateOptions {
+    /// Where to write the private key; the public one is written beside it, ending in .pub.
+    /// From the configuration when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// A file with the password, readable by its owner only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowKeyOptions {
+    /// A public key; from the configuration when absent.
+    #[arg(long = "pub", value_name = "FILE")]
+    pub(crate) public: Option<PathBuf>,
+    /// A private key, to see (with its password) which public key belongs to it.
+    #[arg(long, value_name = "FILE", conflicts_with = "public")]
+    pub(crate) key: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Check an incident document and drop it for sealing.
+///
+/// Example: my-executor --report | msp-evidence submit -
+#[derive(Args)]
+pub(crate) struct SubmitOptions {
+    /// The document, or `-` for standard input.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+    /// Only check it.
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct StatusOptions {
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ShowOptions {
+    /// Such as EB-20261121-0001.
+    pub(crate) bundle_id: String,
+    /// As JSON: the signed document, with `storage_locations` completed.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Prove bundles again, offline, with a public key that you trust.
+///
+/// Checks of each EB-….json: the signature beside it (….json.bundle) with exactly this key, the
+/// schema, and the content hash. Get the key from the MSP by another way than the evidence.
+///
+/// Exit codes: 0 every bundle verified, 1 usage, 2 at least one is bad, 3 something could not be
+/// checked.
+#[derive(Args)]
+pub(crate) struct VerifyOptions {
+    /// Bundles, or folders with bundles anywhere below.
+    #[arg(required = true, value_name = "FILE|FOLDER")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The public key.
+    #[arg(long, value_name = "PUB")]
+    pub(crate) key: PathBuf,
+    /// As JSON, with the result of each bundle.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print only what is not verified, and the totals.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BucketCommand {
+    /// Look at each bucket as the uploader does at its start; writes nothing.
+    Check(BucketCheckOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct BucketCheckOptions {
+    /// Only this destination.
+    #[arg(long, value_name = "ID")]
+    pub(crate) destination: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum BlockedCommand {
+    /// What is blocked, why, and what to do.
+    List(StatusOptions),
+    /// Send blocked deliveries of a bundle back to pending, once the cause is gone. Nothing is ever
+    /// overwritten: what is at the key is looked at first.
+    Release(ReleaseOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct ReleaseOptions {
+    /// The bundle.
+    pub(crate) bundle_id: String,
+    /// Only at this destination.
+    #[arg(long, value_name = "ID")]
+    pub(crate) destination: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// What could not be sealed, and why.
+    List(StatusOptions),
+    /// Put drops back into the drop folder, after the cause is gone.
+    Retry(RetryOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct RetryOptions {
+    /// A name from `quarantine list`.
+    #[arg(required_unless_present = "all")]
+    pub(crate) name: Option<String>,
+    /// All of them.
+    #[arg(long, conflicts_with = "name")]
+    pub(crate) all: bool,
+}

@@ -1,0 +1,43 @@
+//! What every command shares: settings, exit codes of errors, JSON.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+use host::config::{ConfigError, Settings, environment};
+use host::exit::ExitCode;
+use serde::Serialize;
+
+/// A command line that parses but cannot be meant.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misuse(pub(crate) String);
+
+/// The validated settings.
+pub(crate) fn settings(config: &Path) -> Result<Settings> {
+    Ok(Settings::load(config, environment())?)
+}
+
+/// Wrong usage or configuration is 1; everything else could not be done.
+pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
+    if error.is::<ConfigError>() || error.is::<Misuse>() {
+        ExitCode::Usage
+    } else {
+        ExitCode::CouldNotCheck
+    }
+}
+
+/// Prints a value as readable JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Text of others for a terminal: no control characters, so that nobody paints over our words.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

@@ -1,0 +1,94 @@
+//! `show`: one bundle, with its storage locations completed from the receipts.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use evidence::bundle::{BundleId, LocationState};
+use host::exit::ExitCode;
+use host::owner::as_owner_of;
+use serde_json::Value;
+
+use crate::arguments::ShowOptions;
+use crate::output::{self, Misuse, plain};
+use crate::status::spool_reader;
+
+pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
+    let settings = output::settings(config)?;
+    let id: BundleId = options
+        .bundle_id
+        .parse()
+        .map_err(|e| Misuse(format!("{:?} is {e}", options.bundle_id)))?;
+    let folder = &settings.paths.spool;
+    let found = as_owner_of(folder, || -> Result<_> {
+        let reader = spool_reader(&settings)?.context("the agent has not run yet")?;
+        Ok(reader.bundle(&id.to_string())?)
+    })?
+    .with_context(|| format!("reading {}", folder.display()))?;
+    let Some((bundle, locations)) = found else {
+        eprintln!("msp-evidence: the spool has no bundle {id}");
+        return Ok(ExitCode::CouldNotCheck);
+    };
+    let mut document: Value = serde_json::from_slice(&bundle.bytes)?;
+    document["storage_locations"] = serde_json::to_value(&locations.storage_locations)?;
+    if options.json {
+        output::json(&document)?;
+        return Ok(ExitCode::Ok);
+    }
+    let text = |pointer: &str| {
+        plain(
+            document
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or("-"),
+        )
+    };
+    println!(
+        "bundle     {id}  ({} of chain {})",
+        bundle.sequence,
+        text("/chain/chain_id")
+    );
+    println!(
+        "file       {}",
+        settings.paths.evidence.join(&bundle.path).display()
+    );
+    println!("sha256     {}", bundle.sha256);
+    println!("sealed at  {}", text("/generated_at"));
+    println!(
+        "incident   {}  {}  {}",
+        text("/incident/incident_id"),
+        text("/incident/event_type"),
+        text("/incident/severity")
+    );
+    println!("outcome    {}", text("/outputs/resolution_status"));
+    for finding in document["findings"].as_array().into_iter().flatten() {
+        let part = |name: &str| plain(finding[name].as_str().unwrap_or("-"));
+        println!(
+            "finding    {}  {}  {}",
+            part("code"),
+            part("path"),
+            part("message")
+        );
+    }
+    for location in &locations.storage_locations {
+        println!(
+            "location   {}  {}",
+            location.destination_id,
+            plain(&location.uri)
+        );
+        match (location.state, location.retain_until) {
+            (LocationState::Confirmed, Some(until)) => println!(
+                "           confirmed, version {}, {} until {until}",
+                plain(location.version_id.as_deref().unwrap_or("-")),
+                location.object_lock_mode
+            ),
+            _ => println!(
+                "           planned, {} for {} days; {} of {} objects confirmed",
+                location.object_lock_mode,
+                location.retention_days,
+                location.objects.len(),
+                bundle.object_count
+            ),
+        }
+    }
+    Ok(ExitCode::Ok)
+}
