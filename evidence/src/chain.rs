@@ -43,7 +43,10 @@ impl Head {
     #[must_use]
     pub fn next(&self) -> ChainLink {
         match self {
-            Self::Empty { chain_id, predecessor } => ChainLink {
+            Self::Empty {
+                chain_id,
+                predecessor,
+            } => ChainLink {
                 chain_id: chain_id.clone(),
                 sequence: 1,
                 previous_sha256: None,

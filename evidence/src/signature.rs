@@ -60,7 +60,9 @@ pub enum SignatureError {
     #[error("not a key-based sigstore bundle v0.3: {0}")]
     Format(String),
     /// The legacy cosign format, which names its own key.
-    #[error("this is cosign's legacy bundle format, which can be forged (GHSA-fx35-mq7g-6g98); it is never accepted")]
+    #[error(
+        "this is cosign's legacy bundle format, which can be forged (GHSA-fx35-mq7g-6g98); it is never accepted"
+    )]
     Legacy,
     /// Signed by another key, going by the hint.
     #[error("signed by another key: the bundle names {found}, the key given is {expected}")]
@@ -85,7 +87,11 @@ pub enum SignatureError {
 pub fn sign(message: &[u8], sha256: Sha256, key: &PrivateKey) -> Result<Vec<u8>, KeyError> {
     let wire = Wire {
         media_type: MEDIA_TYPE.to_owned(),
-        verification_material: Material { public_key: Hint { hint: key.public().hint() } },
+        verification_material: Material {
+            public_key: Hint {
+                hint: key.public().hint(),
+            },
+        },
         message_signature: Message {
             message_digest: Digest {
                 algorithm: "SHA2_256".to_owned(),
@@ -108,17 +114,24 @@ pub fn verify(message: &[u8], file: &[u8], key: &PublicKey) -> Result<(), Signat
         .map_err(|_| SignatureError::Format("it is not UTF-8".to_owned()))?;
     let wire: Wire = serde_json::from_str(text).map_err(|error| not_ours(text, &error))?;
     if wire.media_type != MEDIA_TYPE {
-        return Err(SignatureError::Format("the media type is another one".to_owned()));
+        return Err(SignatureError::Format(
+            "the media type is another one".to_owned(),
+        ));
     }
     // The sigstore project's own parser must agree that this is what it looks like.
     let bundle = sigstore_types::Bundle::from_json(text)
         .map_err(|e| SignatureError::Format(e.to_string()))?;
     let SignatureContent::MessageSignature(content) = &bundle.content else {
-        return Err(SignatureError::Format("it holds no message signature".to_owned()));
+        return Err(SignatureError::Format(
+            "it holds no message signature".to_owned(),
+        ));
     };
     let found = &wire.verification_material.public_key.hint;
     if *found != key.hint() {
-        return Err(SignatureError::OtherKey { expected: key.hint(), found: shortened(found) });
+        return Err(SignatureError::OtherKey {
+            expected: key.hint(),
+            found: shortened(found),
+        });
     }
     let digest = &wire.message_signature.message_digest;
     if digest.algorithm != "SHA2_256"
@@ -147,7 +160,10 @@ fn not_ours(text: &str, error: &serde_json::Error) -> SignatureError {
 }
 
 fn shortened(hint: &str) -> String {
-    hint.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+    hint.chars()
+        .filter(|c| c.is_ascii_graphic())
+        .take(64)
+        .collect()
 }
 
 #[cfg(test)]
@@ -170,7 +186,10 @@ mod tests {
     fn a_signature_verifies_over_its_bytes_and_over_no_others() {
         let (key, file) = signed();
         assert_eq!(verify(b"evidence", &file, key.public()), Ok(()));
-        assert_eq!(verify(b"evidencE", &file, key.public()), Err(SignatureError::Digest));
+        assert_eq!(
+            verify(b"evidencE", &file, key.public()),
+            Err(SignatureError::Digest)
+        );
     }
 
     #[test]
@@ -195,7 +214,10 @@ mod tests {
     fn a_legacy_bundle_is_refused_by_name() {
         let (key, _) = signed();
         let legacy = br#"{"base64Signature":"AAAA","cert":"","rekorBundle":{}}"#;
-        assert_eq!(verify(b"evidence", legacy, key.public()), Err(SignatureError::Legacy));
+        assert_eq!(
+            verify(b"evidence", legacy, key.public()),
+            Err(SignatureError::Legacy)
+        );
     }
 
     #[test]

@@ -1,3 +1,13 @@
-//! What both daemons and the CLI share on a host: config, logging, safe files, exit codes.
+//! What both daemons and the CLI share on a host: config, logging, safe files, secrets, locks.
+//!
+//! Everything here is about one machine. No tokio, no SQL, no network: the agent depends on this
+//! crate, and the agent must not be able to reach anything.
 
 pub mod config;
+pub mod exit;
+pub mod files;
+pub mod instance;
+pub mod logging;
+pub mod notify;
+pub mod owner;
+pub mod secret;

@@ -229,7 +229,7 @@ fn a_drop_that_cannot_be_read_is_quarantined_and_alarmed() {
     let clinic = Clinic::new();
     let mut agent = clinic.agent();
     let path = clinic.drop_bytes("a.json", &incident("INC-1"));
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let pass = agent.pass().unwrap();
     // Root reads everything; any other user is refused. Either way the drop is gone from the
     // folder and is somewhere.
@@ -254,4 +254,21 @@ fn archived_drops_are_kept_as_they_came() {
         .collect();
     assert_eq!(kept.len(), 1);
     assert_eq!(fs::read(&kept[0]).unwrap(), incident("INC-1"));
+}
+
+#[test]
+fn a_small_drop_that_would_become_a_huge_bundle_is_quarantined() {
+    let mut clinic = Clinic::new();
+    clinic.more_config = "[drop]\nmax_document_bytes = 16777216".to_owned();
+    let mut document: serde_json::Value = serde_json::from_slice(&incident("INC-1")).unwrap();
+    let mut list = serde_json::Value::from(vec![1; 1_000_000]);
+    for _ in 0..40 {
+        list = serde_json::json!([list]);
+    }
+    document["incident"]["details"] = serde_json::json!({"list": list});
+    clinic.drop_bytes("wide.json", &serde_json::to_vec(&document).unwrap());
+    clinic.drop_incident("INC-2");
+    let pass = clinic.agent().pass().unwrap();
+    assert_eq!((pass.sealed, pass.quarantined), (1, 1));
+    assert_eq!(clinic.reasons(), ["not_sealable"]);
 }

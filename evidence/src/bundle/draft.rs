@@ -4,13 +4,15 @@
 //! the very code that auditors run. Only bytes that verify leave this module, so a fault in any
 //! step seals nothing.
 
+use std::io;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::header::micros;
 use super::{
-    BUNDLE_VERSION, BundleId, ChainLink, ChainPosition, Kind, PlannedLocation, Producer, Related,
-    SignatureRef, TimeSource, VerifiedBundle, VerifyError,
+    BUNDLE_MAX_BYTES, BUNDLE_VERSION, BundleId, ChainLink, ChainPosition, Kind, PlannedLocation,
+    Producer, Related, SignatureRef, TimeSource, VerifiedBundle, VerifyError,
 };
 use crate::digest::Sha256;
 use crate::keys::{KeyError, PrivateKey};
@@ -92,6 +94,27 @@ struct Attested<'a, B> {
     body: &'a B,
 }
 
+/// Indentation can make a small document very long (a long list, deeply nested), so the length is
+/// held while writing, not looked at afterwards.
+struct Capped(Vec<u8>);
+
+impl io::Write for Capped {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if (self.0.len() + piece.len()) as u64 >= BUNDLE_MAX_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                "written out, the bundle is longer than a bundle may be",
+            ));
+        }
+        self.0.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[derive(Serialize)]
 struct Document<'a, B> {
     #[serde(flatten)]
@@ -130,7 +153,9 @@ impl<B: Serialize> Draft<'_, B> {
             }],
             storage_locations: &self.plan,
         };
-        let mut bytes = serde_json::to_vec_pretty(&document)?;
+        let mut written = Capped(Vec::new());
+        serde_json::to_writer_pretty(&mut written, &document)?;
+        let mut bytes = written.0;
         bytes.push(b'\n');
         let sha256 = Sha256::of(&bytes);
         let signature = signature::sign(&bytes, sha256, key)?;

@@ -88,7 +88,11 @@ impl TimeSource {
     /// Nothing is known of the clock, and that is said.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { source: "unknown".to_owned(), synchronised: None, estimated_error_ms: None }
+        Self {
+            source: "unknown".to_owned(),
+            synchronised: None,
+            estimated_error_ms: None,
+        }
     }
 }
 

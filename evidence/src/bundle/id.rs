@@ -83,12 +83,20 @@ impl FromStr for BundleId {
         if day.len() != 8 || number.len() < 4 || !digits(day) || !digits(number) {
             return Err(NotABundleId);
         }
-        let part = |range: std::ops::Range<usize>| day[range].parse::<i16>().map_err(|_| NotABundleId);
+        let part =
+            |range: std::ops::Range<usize>| day[range].parse::<i16>().map_err(|_| NotABundleId);
         let (year, month, date) = (part(0..4)?, part(4..6)?, part(6..8)?);
         let day = Date::new(year, month as i8, date as i8).map_err(|_| NotABundleId)?;
-        let id = Self { day, number: number.parse().map_err(|_| NotABundleId)? };
+        let id = Self {
+            day,
+            number: number.parse().map_err(|_| NotABundleId)?,
+        };
         // One spelling per bundle: `00001` is refused where `0001` is meant.
-        if id.number == 0 || id.to_string() != text { Err(NotABundleId) } else { Ok(id) }
+        if id.number == 0 || id.to_string() != text {
+            Err(NotABundleId)
+        } else {
+            Ok(id)
+        }
     }
 }
 
@@ -97,7 +105,13 @@ impl FromStr for BundleId {
 ///
 /// The chain is part of it so that two histories of one host (a clone, a lost spool) never meet.
 #[must_use]
-pub fn object_path(client_id: &str, host_id: &str, chain_id: &str, day: Date, file: &str) -> String {
+pub fn object_path(
+    client_id: &str,
+    host_id: &str,
+    chain_id: &str,
+    day: Date,
+    file: &str,
+) -> String {
     format!(
         "{client_id}/{host_id}/{chain_id}/{:04}/{:02}/{:02}/{file}",
         day.year(),
@@ -112,7 +126,12 @@ mod tests {
 
     #[test]
     fn an_id_is_read_back_as_it_was_written() {
-        for text in ["EB-20261121-0001", "EB-20261121-9999", "EB-20261121-10000", "EB-00010203-0042"] {
+        for text in [
+            "EB-20261121-0001",
+            "EB-20261121-9999",
+            "EB-20261121-10000",
+            "EB-00010203-0042",
+        ] {
             assert_eq!(text.parse::<BundleId>().unwrap().to_string(), text);
         }
     }
@@ -120,9 +139,17 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         for text in [
-            "", "EB-20261121-001", "EB-20261121-00001", "EB-20261121-0000", "EB-20261321-0001",
-            "EB-20260230-0001", "eb-20261121-0001", "EB-20261121-0001.json", "EB-2026112１-0001",
-            "EB-20261121-+001", "EB-20261121-99999999999999999999999",
+            "",
+            "EB-20261121-001",
+            "EB-20261121-00001",
+            "EB-20261121-0000",
+            "EB-20261321-0001",
+            "EB-20260230-0001",
+            "eb-20261121-0001",
+            "EB-20261121-0001.json",
+            "EB-2026112１-0001",
+            "EB-20261121-+001",
+            "EB-20261121-99999999999999999999999",
         ] {
             assert_eq!(text.parse::<BundleId>(), Err(NotABundleId), "{text}");
         }

@@ -21,6 +21,6 @@ pub use location::{
 };
 pub use verified::{VerifiedBundle, VerifyError};
 
-/// No bundle is larger: the largest accepted document (see `drop.max_document_bytes`) twice over,
-/// for indentation and escapes.
-pub const BUNDLE_MAX_BYTES: u64 = 64 << 20;
+/// No bundle is larger: the uploader stores one in a single request of at most 64 MB. A drop that
+/// would become longer, indented, is quarantined.
+pub const BUNDLE_MAX_BYTES: u64 = 60 << 20;

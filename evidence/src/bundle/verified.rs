@@ -58,7 +58,9 @@ impl VerifiedBundle {
         key: &PublicKey,
     ) -> Result<Self, VerifyError> {
         signature::verify(bytes, signature_file, key)?;
-        let document = ijson::read(bytes, ijson::MAX_DEPTH).map_err(VerifyError::Json)?.value;
+        let document = ijson::read(bytes, ijson::MAX_DEPTH)
+            .map_err(VerifyError::Json)?
+            .value;
         schema::validate(&document)?;
         let header = <Header as serde::Deserialize>::deserialize(&document)
             .map_err(|_| VerifyError::Inconsistent("the header does not fit its types"))?;
@@ -71,19 +73,32 @@ impl VerifiedBundle {
             .map_err(|_| VerifyError::Inconsistent("bundle_id"))?;
         match header.signatures.as_slice() {
             [one] if one.key_id == key.key_id() && one.file == id.signature_name() => {}
-            _ => return Err(VerifyError::Inconsistent("signatures names another key or file")),
+            _ => {
+                return Err(VerifyError::Inconsistent(
+                    "signatures names another key or file",
+                ));
+            }
         }
         let first = header.chain.sequence == 1;
         if first != header.chain.previous_sha256.is_none()
             || (!first && header.chain.predecessor.is_some())
         {
-            return Err(VerifyError::Inconsistent("chain.previous_sha256 against chain.sequence"));
+            return Err(VerifyError::Inconsistent(
+                "chain.previous_sha256 against chain.sequence",
+            ));
         }
         let computed = content_hash(&document)?;
         if computed != header.evidence_bundle_hash {
-            return Err(VerifyError::Hash { stated: header.evidence_bundle_hash, computed });
+            return Err(VerifyError::Hash {
+                stated: header.evidence_bundle_hash,
+                computed,
+            });
         }
-        Ok(Self { header, document, sha256: Sha256::of(bytes) })
+        Ok(Self {
+            header,
+            document,
+            sha256: Sha256::of(bytes),
+        })
     }
 
     /// The header.

@@ -7,7 +7,9 @@
 mod order;
 mod receipt;
 
-pub use order::{is_safe_name, is_safe_path, Order, OrderError, OrderedDestination, OrderedObject, Role};
+pub use order::{
+    Order, OrderError, OrderedDestination, OrderedObject, Role, is_safe_name, is_safe_path,
+};
 pub use receipt::{Confirmation, Proof, Receipt, ReceiptError};
 
 /// An order file's name ends so; anything else in `outbox/` is not an order.

@@ -73,7 +73,9 @@ impl Role {
     /// The inverse of [`Role::as_str`].
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Artifact, Self::Signature, Self::Bundle].into_iter().find(|r| r.as_str() == name)
+        [Self::Artifact, Self::Signature, Self::Bundle]
+            .into_iter()
+            .find(|r| r.as_str() == name)
     }
 }
 
@@ -155,7 +157,9 @@ impl Order {
                 return Err(OrderError::Inconsistent("the same destination twice"));
             }
             if destination.object_lock_mode != "COMPLIANCE" || destination.retention_days == 0 {
-                return Err(OrderError::Inconsistent("a destination without COMPLIANCE retention"));
+                return Err(OrderError::Inconsistent(
+                    "a destination without COMPLIANCE retention",
+                ));
             }
         }
         Ok(order)
@@ -168,7 +172,9 @@ pub fn is_safe_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 128
         && !name.starts_with('.')
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// Safe names joined by single slashes, relative, at most 900 bytes (S3 allows 1,024 with prefix).

@@ -53,7 +53,11 @@ pub(super) fn encrypt(pkcs8: &[u8], password: &[u8]) -> Result<Zeroizing<String>
     for buffer in [&mut salt[..], &mut nonce[..]] {
         aws_lc_rs::rand::fill(buffer).map_err(|e| KeyError::Crypto(e.to_string()))?;
     }
-    let params = KdfParams { n: 1 << WRITTEN_LOG_N, r: 8, p: 1 };
+    let params = KdfParams {
+        n: 1 << WRITTEN_LOG_N,
+        r: 8,
+        p: 1,
+    };
     let cipher = cipher(password, &salt, &params)?;
     // NaCl's order: the tag first, then the ciphertext.
     let mut boxed = vec![0; TAG_BYTES];
@@ -63,33 +67,55 @@ pub(super) fn encrypt(pkcs8: &[u8], password: &[u8]) -> Result<Zeroizing<String>
         .map_err(|_| KeyError::Crypto("secretbox".to_owned()))?;
     boxed[..TAG_BYTES].copy_from_slice(&tag);
     let envelope = Envelope {
-        kdf: Kdf { name: "scrypt".to_owned(), params, salt: STANDARD.encode(salt) },
-        cipher: Cipher { name: "nacl/secretbox".to_owned(), nonce: STANDARD.encode(nonce) },
+        kdf: Kdf {
+            name: "scrypt".to_owned(),
+            params,
+            salt: STANDARD.encode(salt),
+        },
+        cipher: Cipher {
+            name: "nacl/secretbox".to_owned(),
+            nonce: STANDARD.encode(nonce),
+        },
         ciphertext: STANDARD.encode(&boxed),
     };
     let json = serde_json::to_vec(&envelope).map_err(|e| KeyError::Format(e.to_string()))?;
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    Ok(Zeroizing::new(pem::encode_config(&pem::Pem::new(LABEL, json), config)))
+    Ok(Zeroizing::new(pem::encode_config(
+        &pem::Pem::new(LABEL, json),
+        config,
+    )))
 }
 
 pub(super) fn decrypt(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let pem = pem::parse(text).map_err(|_| KeyError::NotPem { expected: LABEL, found: None })?;
+    let pem = pem::parse(text).map_err(|_| KeyError::NotPem {
+        expected: LABEL,
+        found: None,
+    })?;
     if pem.tag() != LABEL && pem.tag() != OLD_LABEL {
-        return Err(KeyError::NotPem { expected: LABEL, found: Some(pem.tag().to_owned()) });
+        return Err(KeyError::NotPem {
+            expected: LABEL,
+            found: Some(pem.tag().to_owned()),
+        });
     }
     let envelope: Envelope =
         serde_json::from_slice(pem.contents()).map_err(|e| KeyError::Format(e.to_string()))?;
     if envelope.kdf.name != "scrypt" || envelope.cipher.name != "nacl/secretbox" {
-        return Err(KeyError::Format("another kdf than scrypt, or another cipher than nacl/secretbox".to_owned()));
+        return Err(KeyError::Format(
+            "another kdf than scrypt, or another cipher than nacl/secretbox".to_owned(),
+        ));
     }
     let decode = |field: &'static str, text: &str| {
-        STANDARD.decode(text).map_err(|_| KeyError::Format(format!("{field} is not base64")))
+        STANDARD
+            .decode(text)
+            .map_err(|_| KeyError::Format(format!("{field} is not base64")))
     };
     let salt = decode("kdf.salt", &envelope.kdf.salt)?;
     let nonce = decode("cipher.nonce", &envelope.cipher.nonce)?;
     let mut boxed = Zeroizing::new(decode("ciphertext", &envelope.ciphertext)?);
     if nonce.len() != NONCE_BYTES || boxed.len() < TAG_BYTES {
-        return Err(KeyError::Format("nonce or ciphertext is too short".to_owned()));
+        return Err(KeyError::Format(
+            "nonce or ciphertext is too short".to_owned(),
+        ));
     }
     let cipher = cipher(password, &salt, &envelope.kdf.params)?;
     let (tag, message) = boxed.split_at_mut(TAG_BYTES);
@@ -100,7 +126,11 @@ pub(super) fn decrypt(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>,
 }
 
 fn cipher(password: &[u8], salt: &[u8], params: &KdfParams) -> Result<XSalsa20Poly1305, KeyError> {
-    let refused = KeyError::Kdf { n: params.n, r: params.r, p: params.p };
+    let refused = KeyError::Kdf {
+        n: params.n,
+        r: params.r,
+        p: params.p,
+    };
     if !ACCEPTED_N.contains(&params.n) || params.r != 8 || params.p != 1 {
         return Err(refused);
     }
@@ -121,7 +151,10 @@ mod tests {
         let pem = pem::parse(text).unwrap();
         let mut json: serde_json::Value = serde_json::from_slice(pem.contents()).unwrap();
         change(&mut json);
-        pem::encode(&pem::Pem::new(pem.tag(), serde_json::to_vec(&json).unwrap()))
+        pem::encode(&pem::Pem::new(
+            pem.tag(),
+            serde_json::to_vec(&json).unwrap(),
+        ))
     }
 
     #[test]
@@ -138,7 +171,10 @@ mod tests {
         let text = encrypt(b"secret pkcs8", b"pw").unwrap();
         for n in [1_u64 << 10, 1 << 14, 1 << 20, 65_535, 0] {
             let changed = with_json(&text, |j| j["kdf"]["params"]["N"] = n.into());
-            assert!(matches!(decrypt(&changed, b"pw"), Err(KeyError::Kdf { .. })), "N={n}");
+            assert!(
+                matches!(decrypt(&changed, b"pw"), Err(KeyError::Kdf { .. })),
+                "N={n}"
+            );
         }
     }
 

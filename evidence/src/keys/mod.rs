@@ -25,7 +25,9 @@ pub enum KeyError {
     #[error("the encrypted key file is damaged or of an unknown form: {0}")]
     Format(String),
     /// scrypt parameters that cosign never writes.
-    #[error("scrypt parameters N={n} r={r} p={p} are not accepted (N = 32768, 65536 or 131072, r = 8, p = 1)")]
+    #[error(
+        "scrypt parameters N={n} r={r} p={p} are not accepted (N = 32768, 65536 or 131072, r = 8, p = 1)"
+    )]
     Kdf {
         /// Cost.
         n: u64,
@@ -38,7 +40,9 @@ pub enum KeyError {
     #[error("the password is wrong, or the key file was changed")]
     Password,
     /// Another algorithm than ECDSA P-256.
-    #[error("only ECDSA P-256 keys are accepted, because cosign's defaults verify no other kind offline")]
+    #[error(
+        "only ECDSA P-256 keys are accepted, because cosign's defaults verify no other kind offline"
+    )]
     Algorithm,
     /// The crypto library refused.
     #[error("the cryptographic library refused the key: {0}")]

@@ -20,8 +20,9 @@ impl PrivateKey {
     /// # Errors
     /// When the random generator or the crypto library fails.
     pub fn generate(password: &[u8]) -> Result<(Self, Zeroizing<String>), KeyError> {
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
-            .map_err(|e| KeyError::Crypto(e.to_string()))?;
+        let document =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+                .map_err(|e| KeyError::Crypto(e.to_string()))?;
         let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
         let key = Self::from_pkcs8(&pkcs8)?;
         let text = file::encrypt(&pkcs8, password)?;
@@ -38,8 +39,13 @@ impl PrivateKey {
 
     fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair = KeyPair::from_pkcs8_der(pkcs8).map_err(|_| KeyError::Algorithm)?;
-        let der = pair.public_key_der().map_err(|e| KeyError::Crypto(e.to_string()))?;
-        Ok(Self { public: PublicKey::from_spki(der)?, pair })
+        let der = pair
+            .public_key_der()
+            .map_err(|e| KeyError::Crypto(e.to_string()))?;
+        Ok(Self {
+            public: PublicKey::from_spki(der)?,
+            pair,
+        })
     }
 
     /// The matching public key.
@@ -53,7 +59,10 @@ impl PrivateKey {
     /// # Errors
     /// When the crypto library fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let signature = self.pair.sign(message).map_err(|e| KeyError::Crypto(e.to_string()))?;
+        let signature = self
+            .pair
+            .sign(message)
+            .map_err(|e| KeyError::Crypto(e.to_string()))?;
         Ok(signature.as_bytes().to_vec())
     }
 }
@@ -98,6 +107,9 @@ mod tests {
     #[test]
     fn debug_output_shows_no_secret() {
         let (key, _) = PrivateKey::generate(b"").unwrap();
-        assert_eq!(format!("{key:?}"), format!("PrivateKey({})", key.public().key_id()));
+        assert_eq!(
+            format!("{key:?}"),
+            format!("PrivateKey({})", key.public().key_id())
+        );
     }
 }

@@ -28,9 +28,15 @@ impl PublicKey {
     /// # Errors
     /// When the text is not a P-256 public key in PEM form.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let pem = pem::parse(text).map_err(|_| KeyError::NotPem { expected: LABEL, found: None })?;
+        let pem = pem::parse(text).map_err(|_| KeyError::NotPem {
+            expected: LABEL,
+            found: None,
+        })?;
         if pem.tag() != LABEL {
-            return Err(KeyError::NotPem { expected: LABEL, found: Some(pem.tag().to_owned()) });
+            return Err(KeyError::NotPem {
+                expected: LABEL,
+                found: Some(pem.tag().to_owned()),
+            });
         }
         Self::from_spki(DerPublicKey::from_bytes(pem.contents()))
     }
@@ -41,7 +47,11 @@ impl PublicKey {
             return Err(KeyError::Algorithm);
         }
         let fingerprint = Sha256::of(der.as_bytes());
-        Ok(Self { der, key: Arc::new(key), fingerprint })
+        Ok(Self {
+            der,
+            key: Arc::new(key),
+            fingerprint,
+        })
     }
 
     /// The key in PEM form, as cosign's `--key` takes it.
@@ -73,7 +83,9 @@ impl PublicKey {
     /// Whether `signature` (ASN.1 DER) is this key's over `message`.
     #[must_use]
     pub fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.key.verify(message, &SignatureBytes::from_bytes(signature)).is_ok()
+        self.key
+            .verify(message, &SignatureBytes::from_bytes(signature))
+            .is_ok()
     }
 }
 

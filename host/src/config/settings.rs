@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 /// Everything in `/etc/msp/evidence.toml`, validated, with defaults and environment applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// The file it came from, for messages.
+    #[serde(skip)]
     pub source: PathBuf,
     /// SHA-256 of the effective settings, attested in custody.
+    #[serde(skip)]
     pub sha256: evidence::digest::Sha256,
     /// The MSP's client (clinic); part of every object key.
     pub client_id: String,
@@ -28,11 +32,12 @@ pub struct Settings {
     /// Logging.
     pub log: LogSettings,
     /// Things an operator acknowledged or should know, printed at start and by `doctor`.
+    #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
 /// Folders; all below `state_dir` unless set one by one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Paths {
     /// `/var/lib/msp`.
     pub state_dir: PathBuf,
@@ -53,7 +58,7 @@ pub struct Paths {
 }
 
 /// The signing key and the per-client digest key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Signing {
     /// cosign private key file (encrypted PEM).
     pub key: PathBuf,
@@ -66,7 +71,8 @@ pub struct Signing {
 }
 
 /// What happens to a drop once its bundle is durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OnSealed {
     /// Removed.
     Remove,
@@ -75,7 +81,7 @@ pub enum OnSealed {
 }
 
 /// The drop contract's limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DropSettings {
     /// What happens to a sealed drop.
     pub on_sealed: OnSealed,
@@ -92,7 +98,7 @@ pub struct DropSettings {
 }
 
 /// How the agent seals and keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AgentSettings {
     /// Most drops in one transaction.
     pub group_limit: usize,
@@ -103,7 +109,7 @@ pub struct AgentSettings {
 }
 
 /// One S3 bucket and prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DestinationSettings {
     /// Never changes meaning: spool and uploader refuse an id whose bucket or prefix changed.
     pub destination_id: String,
@@ -134,7 +140,7 @@ impl DestinationSettings {
 }
 
 /// How the uploader works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UploaderSettings {
     /// Bundles in flight at once.
     pub in_flight: usize,
@@ -155,7 +161,8 @@ pub struct UploaderSettings {
 }
 
 /// Log format.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// journald when started by systemd, else human.
     Auto,
@@ -168,7 +175,7 @@ pub enum LogFormat {
 }
 
 /// Logging.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogSettings {
     /// A tracing filter, `info` by default.
     pub filter: String,

@@ -67,7 +67,10 @@ impl Progress {
                 self.incident_of.insert(bundle.clone(), incident.clone());
                 self.bundle_of.insert(incident, bundle);
             }
-            "uploaded" => self.tell("uploaded", text("bundle"), text("destination")),
+            // The bundle itself is the last of its objects to go.
+            "uploaded" if text("path").ends_with(".json") => {
+                self.tell("uploaded", text("bundle"), text("destination"));
+            }
             // Both daemons say it of their own part; the agent's word, that the receipt was
             // believed and the locations completed, is the end of the way.
             "confirmed" if event.get("retain_until").is_some() && self.is_agents(event) => {

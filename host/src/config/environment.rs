@@ -1,0 +1,120 @@
+//! Settings from the environment: `MSP_EVIDENCE_` and the setting's path in capitals.
+//!
+//! `MSP_EVIDENCE_CLIENT_ID`, `MSP_EVIDENCE_SIGNING__PASSWORD_FILE`, and for a destination by its
+//! id `MSP_EVIDENCE_DESTINATION__PRIMARY__BUCKET`. A variable with our prefix that names nothing
+//! is refused like an unknown key: a misspelt retention must not pass in silence.
+
+use std::collections::BTreeMap;
+
+use super::ConfigError;
+use super::file::{ConfigFile, DestinationSection, NotSet};
+
+/// Every variable of ours starts so.
+pub const PREFIX: &str = "MSP_EVIDENCE_";
+/// The path of the configuration file itself; not a setting inside it.
+pub const CONFIG_PATH_VARIABLE: &str = "MSP_EVIDENCE_CONFIG";
+
+/// Lays the environment over the file. Returns which variable set which setting.
+pub(super) fn apply(
+    file: &mut ConfigFile,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    // Sorted, so that the outcome and the first error do not depend on the environment's order.
+    let variables: BTreeMap<String, String> = env
+        .filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_PATH_VARIABLE)
+        .collect();
+    add_new_destinations(file, &variables);
+    let mut origins = BTreeMap::new();
+    for (variable, value) in variables {
+        let setting = set(file, &variable[PREFIX.len()..], &value).map_err(|problem| {
+            ConfigError::Variable {
+                variable: variable.clone(),
+                value: value.clone(),
+                problem,
+            }
+        })?;
+        origins.insert(setting, variable);
+    }
+    Ok(origins)
+}
+
+/// How a destination's id is written inside a variable's name.
+pub(super) fn id_in_variable(id: &str) -> String {
+    id.to_ascii_uppercase().replace(['-', '.'], "_")
+}
+
+/// A variable `…DESTINATION__X__ID` makes a destination that the file does not have.
+fn add_new_destinations(file: &mut ConfigFile, variables: &BTreeMap<String, String>) {
+    for (name, id) in variables {
+        let parts: Vec<&str> = name[PREFIX.len()..].split("__").collect();
+        let ["DESTINATION", spelled, "ID"] = parts[..] else {
+            continue;
+        };
+        if id_in_variable(id) == spelled && find(file, spelled).is_none() {
+            let id = Some(id.clone());
+            file.destination.push(DestinationSection {
+                id,
+                ..DestinationSection::default()
+            });
+        }
+    }
+}
+
+fn find<'f>(file: &'f mut ConfigFile, spelled: &str) -> Option<&'f mut DestinationSection> {
+    file.destination.iter_mut().find(|d| {
+        d.id.as_deref()
+            .is_some_and(|id| id_in_variable(id) == spelled)
+    })
+}
+
+/// Sets one setting and returns its path, or says what is wrong.
+fn set(file: &mut ConfigFile, name: &str, value: &str) -> Result<String, String> {
+    let parts: Vec<&str> = name.split("__").collect();
+    let lower = |part: &str| part.to_ascii_lowercase();
+    let (path, result) = match parts[..] {
+        ["CLIENT_ID"] => {
+            file.client_id = Some(value.to_owned());
+            ("client_id".to_owned(), Ok(()))
+        }
+        ["HOST_ID"] => {
+            file.host_id = Some(value.to_owned());
+            ("host_id".to_owned(), Ok(()))
+        }
+        ["DESTINATION", spelled, key] => {
+            let Some(destination) = find(file, spelled) else {
+                return Err(format!(
+                    "there is no destination whose id is spelled {spelled}, and no {PREFIX}\
+                     DESTINATION__{spelled}__ID to make one"
+                ));
+            };
+            let id = destination.id.clone().unwrap_or_default();
+            if key == "ID" && value != id {
+                return Err(format!("the destination is called {id:?}"));
+            }
+            (
+                format!("destination.{id}.{}", lower(key)),
+                destination.set(&lower(key), value),
+            )
+        }
+        [section, key] => {
+            let (section, key) = (lower(section), lower(key));
+            let result = match section.as_str() {
+                "paths" => file.paths.set(&key, value),
+                "signing" => file.signing.set(&key, value),
+                "drop" => file.drop.set(&key, value),
+                "agent" => file.agent.set(&key, value),
+                "retention" => file.retention.set(&key, value),
+                "uploader" => file.uploader.set(&key, value),
+                "log" => file.log.set(&key, value),
+                _ => Err(NotSet::UnknownKey),
+            };
+            (format!("{section}.{key}"), result)
+        }
+        _ => return Err("it names no setting".to_owned()),
+    };
+    match result {
+        Ok(()) => Ok(path),
+        Err(NotSet::UnknownKey) => Err(format!("there is no setting {path}")),
+        Err(NotSet::Expected(expected)) => Err(format!("{path} must be {expected}")),
+    }
+}

@@ -1,0 +1,258 @@
+//! Destinations and how long each one locks.
+
+use evidence::handover::{is_safe_name, is_safe_path};
+
+use crate::config::environment::id_in_variable;
+use crate::config::file::{DestinationSection, RetentionSection};
+use crate::config::places::Places;
+use crate::config::settings::DestinationSettings;
+use crate::config::{ConfigError, RETENTION_MAX_DAYS, SIX_YEARS_DAYS, TEN_YEARS_DAYS};
+
+/// Keys are at most 1,024 bytes in S3; paths below the prefix are at most 900.
+const PREFIX_MAX_BYTES: usize = 120;
+/// The margin lengthens locks that cannot be undone, so it stays small.
+const MARGIN_MAX_SECS: u64 = 31 * 86_400;
+
+/// All destinations, in the order of the file.
+pub(super) fn destinations(
+    sections: Vec<DestinationSection>,
+    retention: &RetentionSection,
+    places: &Places,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<DestinationSettings>, ConfigError> {
+    if sections.is_empty() {
+        return Err(places.missing(
+            "destination",
+            "add a [[destination]] section with id, bucket and region",
+        ));
+    }
+    let mut destinations: Vec<DestinationSettings> = Vec::new();
+    for (index, section) in sections.into_iter().enumerate() {
+        let destination = destination(index, section, retention, places, warnings)?;
+        let id = &destination.destination_id;
+        // Also as variables spell them, so that each can be set from the environment.
+        let clash = |other: &DestinationSettings| {
+            id_in_variable(&other.destination_id) == id_in_variable(id)
+        };
+        if let Some(other) = destinations.iter().find(|other| clash(other)) {
+            return Err(places.error(
+                &format!("destination.{id}.id"),
+                format!("{id:?}"),
+                format!("another destination is called {:?}", other.destination_id),
+                "give each its own id (capitals, `-`, `.` and `_` do not tell them apart)",
+            ));
+        }
+        let same_place = |other: &&DestinationSettings| {
+            other.uri() == destination.uri() && other.endpoint == destination.endpoint
+        };
+        if let Some(other) = destinations.iter().find(same_place) {
+            return Err(places.error(
+                &format!("destination.{id}.bucket"),
+                format!("{:?}", destination.bucket),
+                format!("{:?} has the same bucket and prefix", other.destination_id),
+                "a second destination must be a second place; change bucket or prefix",
+            ));
+        }
+        destinations.push(destination);
+    }
+    Ok(destinations)
+}
+
+fn destination(
+    index: usize,
+    section: DestinationSection,
+    retention: &RetentionSection,
+    places: &Places,
+    warnings: &mut Vec<String>,
+) -> Result<DestinationSettings, ConfigError> {
+    let Some(id) = super::given(section.id) else {
+        return Err(places.missing(
+            &format!("destination[{index}].id"),
+            "give the destination a short name; it is written into evidence and never changes",
+        ));
+    };
+    if !is_safe_name(&id) {
+        return Err(places.error(
+            &format!("destination.{id}.id"),
+            format!("{id:?}"),
+            "it is written into evidence and file names",
+            "use letters, digits, `.`, `_` and `-` only, not starting with a dot, at most 128",
+        ));
+    }
+    let key = |name: &str| format!("destination.{id}.{name}");
+    let required = |name: &str, value: Option<String>, remedy: &str| {
+        super::given(value).ok_or_else(|| places.missing(&key(name), remedy))
+    };
+
+    let bucket = required(
+        "bucket",
+        section.bucket,
+        "name a bucket that has Object Lock enabled",
+    )?;
+    if !is_bucket_name(&bucket) {
+        return Err(places.error(
+            &key("bucket"),
+            format!("{bucket:?}"),
+            "it is not a bucket name",
+            "use 3 to 63 lower-case letters, digits, `.` and `-`, as S3 does; no `s3://`",
+        ));
+    }
+    let prefix = section.prefix.unwrap_or_default();
+    if !is_prefix(&prefix) {
+        return Err(places.error(
+            &key("prefix"),
+            format!("{prefix:?}"),
+            "it is not a prefix",
+            "leave it empty, or end it with `/`, such as \"evidence/\"; at most 120 bytes",
+        ));
+    }
+    let region = required(
+        "region",
+        section.region,
+        "name the bucket's region, such as us-east-1",
+    )?;
+    if !is_safe_name(&region) {
+        return Err(places.error(
+            &key("region"),
+            format!("{region:?}"),
+            "it is not a region",
+            "use such as us-east-1",
+        ));
+    }
+    let endpoint = super::given(section.endpoint);
+    if let Some(url) = &endpoint {
+        check_endpoint(url, &key("endpoint"), places, warnings)?;
+    }
+    let (retention_days, days_key) = match section.retention_days {
+        Some(days) => (days, key("retention_days")),
+        None => (
+            retention.days.unwrap_or(SIX_YEARS_DAYS),
+            "retention.days".to_owned(),
+        ),
+    };
+    check_retention(&id, retention_days, &days_key, retention, places, warnings)?;
+    let (margin, margin_key) = match section.retention_margin_secs {
+        Some(secs) => (Some(secs), key("retention_margin_secs")),
+        None => (retention.margin_secs, "retention.margin_secs".to_owned()),
+    };
+    let retention_margin_secs =
+        super::within(places, &margin_key, margin, 86_400, 0..=MARGIN_MAX_SECS)?;
+    Ok(DestinationSettings {
+        destination_id: id,
+        bucket,
+        prefix,
+        region,
+        endpoint,
+        path_style: section.path_style.unwrap_or(false),
+        profile: super::given(section.profile),
+        retention_days,
+        retention_margin_secs,
+    })
+}
+
+/// The general rules for S3 bucket names, without those that only AWS has.
+fn is_bucket_name(name: &str) -> bool {
+    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    (3..=63).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-'))
+        && edge(name.as_bytes().first())
+        && edge(name.as_bytes().last())
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    prefix.is_empty()
+        || (prefix.len() <= PREFIX_MAX_BYTES && prefix.strip_suffix('/').is_some_and(is_safe_path))
+}
+
+fn check_endpoint(
+    url: &str,
+    key: &str,
+    places: &Places,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    let (rest, encrypted) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, true),
+        (None, Some(rest)) => (rest, false),
+        (None, None) => ("", false),
+    };
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    // A name in front of the host would be a credential, and the value is printed in messages.
+    if authority.is_empty() || authority.contains(['/', '@', '?', '#', ' ']) {
+        let shown = if url.contains('@') {
+            "(hidden: it has an `@`)".to_owned()
+        } else {
+            format!("{url:?}")
+        };
+        return Err(places.error(
+            key,
+            shown,
+            "it is not an endpoint",
+            "use https://HOST or https://HOST:PORT, without user, path or query",
+        ));
+    }
+    let loopback = ["127.0.0.1", "localhost", "[::1]"]
+        .iter()
+        .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
+    if !encrypted && !loopback {
+        warnings.push(format!(
+            "{key} = {url:?} is not encrypted: evidence travels readable through the network \
+             (45 CFR 164.312(e)(1)); use https"
+        ));
+    }
+    Ok(())
+}
+
+fn check_retention(
+    id: &str,
+    days: u32,
+    key: &str,
+    retention: &RetentionSection,
+    places: &Places,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    if days == 0 || days > RETENTION_MAX_DAYS {
+        return Err(places.error(
+            key,
+            days,
+            "it is out of range",
+            format!("use 1 to {RETENTION_MAX_DAYS} days; the default is {SIX_YEARS_DAYS}"),
+        ));
+    }
+    if days < SIX_YEARS_DAYS {
+        if retention.acknowledge_shorter_than_six_years != Some(true) {
+            return Err(places.error(
+                key,
+                days,
+                format!(
+                    "it is shorter than six years ({SIX_YEARS_DAYS} days), which 45 CFR \
+                     164.316(b)(2)(i) asks of required documentation"
+                ),
+                "raise it, or set retention.acknowledge_shorter_than_six_years = true",
+            ));
+        }
+        warnings.push(format!(
+            "destination {id} locks evidence for {days} days, shorter than six years (45 CFR \
+             164.316(b)(2)(i)); acknowledged in the configuration"
+        ));
+    }
+    if days > TEN_YEARS_DAYS {
+        if retention.acknowledge_longer_than_ten_years != Some(true) {
+            return Err(places.error(
+                key,
+                days,
+                format!(
+                    "it is longer than ten years ({TEN_YEARS_DAYS} days), and a COMPLIANCE lock \
+                     can never be undone"
+                ),
+                "lower it, or set retention.acknowledge_longer_than_ten_years = true",
+            ));
+        }
+        warnings.push(format!(
+            "destination {id} locks evidence for {days} days, longer than ten years; this cannot \
+             be undone; acknowledged in the configuration"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! One running instance per state folder, by an exclusive lock on a file.
+//!
+//! The lock is the kernel's (flock(2)): it ends with the process, however that ends, so a crash
+//! never leaves a stale lock behind. The process id inside the file is only for the message.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+/// Why the lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// Somebody else has it.
+    #[error(
+        "another instance is running (process {pid}): it holds {path}; stop it first, or give \
+         this one its own state folder",
+        path = path.display()
+    )]
+    Running {
+        /// The lock file.
+        path: PathBuf,
+        /// What the holder wrote, or `unknown`.
+        pid: String,
+    },
+    /// The file could not be opened, locked or written.
+    #[error("could not lock {path}", path = path.display())]
+    Io {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Held as long as this value lives.
+#[derive(Debug)]
+pub struct InstanceLock {
+    _file: File,
+}
+
+impl InstanceLock {
+    /// Takes the lock at once or refuses at once. The file is made when missing and stays behind.
+    ///
+    /// # Errors
+    /// When another process holds it, or the file cannot be used.
+    pub fn acquire(path: &Path) -> Result<Self, InstanceError> {
+        let failed = |source| InstanceError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+            .open(path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let known = file.take(32).read_to_string(&mut pid).is_ok();
+                let pid = pid.trim().to_owned();
+                let digits = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
+                let pid = if known && digits {
+                    pid
+                } else {
+                    "unknown".to_owned()
+                };
+                return Err(InstanceError::Running {
+                    path: path.to_owned(),
+                    pid,
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.rewind().map_err(failed)?;
+        writeln!(file, "{}", std::process::id()).map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_instance_is_refused_and_names_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.lock");
+        let first = InstanceLock::acquire(&path).unwrap();
+        let refusal = InstanceLock::acquire(&path).unwrap_err().to_string();
+        assert!(
+            refusal.contains(&std::process::id().to_string()),
+            "{refusal}"
+        );
+        assert!(refusal.contains("agent.lock"), "{refusal}");
+        drop(first);
+        InstanceLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn a_lock_left_by_a_dead_process_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.lock");
+        std::fs::write(&path, "999999999\n").unwrap();
+        let _lock = InstanceLock::acquire(&path).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, format!("{}\n", std::process::id()));
+    }
+
+    #[test]
+    fn a_symlink_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("precious");
+        std::fs::write(&target, "precious").unwrap();
+        let path = folder.path().join("agent.lock");
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        InstanceLock::acquire(&path).unwrap_err();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious");
+    }
+}
