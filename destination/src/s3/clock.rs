@@ -1,8 +1,9 @@
 //! The store's clock, kept from the `Date` of every answer (RFC 9110 section 6.6.1).
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use aws_smithy_async::time::TimeSource;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::Intercept;
 use aws_smithy_runtime_api::client::interceptors::context::BeforeDeserializationInterceptorContextRef;
@@ -27,6 +28,24 @@ impl ServerClock {
 
     fn set(&self, date: Timestamp) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((date, Instant::now()));
+    }
+}
+
+/// Requests are signed with the store's date once it is known: a store refuses a request that is
+/// dated 15 minutes wrong, whoever's clock is wrong, and without retries in the SDK nothing else
+/// corrects it.
+#[derive(Debug)]
+pub(super) struct SigningClock(Arc<ServerClock>);
+
+impl SigningClock {
+    pub(super) fn new(clock: Arc<ServerClock>) -> Self {
+        Self(clock)
+    }
+}
+
+impl TimeSource for SigningClock {
+    fn now(&self) -> SystemTime {
+        self.0.now().map_or_else(SystemTime::now, SystemTime::from)
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
 };
 use answer::{etag, sha256_of, time, whole_seconds};
 use classify::{Call, classify};
-use clock::{DateKeeper, ServerClock};
+use clock::{DateKeeper, ServerClock, SigningClock};
 
 /// How to reach one bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +113,11 @@ impl S3Destination {
         })
     }
 
+    async fn head_bucket(&self) -> Result<(), Failure> {
+        let answer = self.client().head_bucket().bucket(self.bucket()).send().await;
+        answer.map(drop).map_err(|error| classify(Call::reading("HeadBucket"), error))
+    }
+
     async fn lock_of(&self, key: &str, version_id: &str) -> Result<Lock, Failure> {
         let call = Call::reading("GetObjectRetention");
         let answer = self
@@ -147,6 +152,13 @@ impl S3Destination {
     }
 }
 
+/// A refusal that a wrong date on the request would explain. S3 allows 15 minutes; a third of
+/// that costs at most one more request.
+fn is_skewed(signed_at: Timestamp, failure: &Failure) -> bool {
+    let off_secs = |date: Timestamp| date.duration_since(signed_at).as_secs().abs();
+    failure.status == Some(403) && failure.server_date.is_some_and(|date| off_secs(date) > 300)
+}
+
 async fn make_client(options: &S3Options, clock: &Arc<ServerClock>) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(options.connect_timeout)
@@ -170,6 +182,7 @@ async fn make_client(options: &S3Options, clock: &Arc<ServerClock>) -> Client {
         .force_path_style(options.path_style)
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .time_source(SigningClock::new(Arc::clone(clock)))
         .interceptor(DateKeeper::new(Arc::clone(clock)));
     if let Some(endpoint) = &options.endpoint {
         config = config.endpoint_url(endpoint);
@@ -189,12 +202,15 @@ fn lock(mode: Option<&str>, until: Option<Timestamp>) -> Option<Lock> {
 impl Destination for S3Destination {
     async fn preflight(&self) -> Result<Preflight, Failure> {
         let client = self.client();
-        client
-            .head_bucket()
-            .bucket(self.bucket())
-            .send()
-            .await
-            .map_err(|error| classify(Call::reading("HeadBucket"), error))?;
+        let signed_at = self.clock.now().unwrap_or_else(Timestamp::now);
+        if let Err(failure) = self.head_bucket().await {
+            // HEAD has no body, so a wrong clock and a denial look alike. The refusal told the
+            // store's date, and with that the same question may be answered.
+            if !is_skewed(signed_at, &failure) {
+                return Err(failure);
+            }
+            self.head_bucket().await?;
+        }
         let mut unknown = Vec::new();
         let versioning = match client
             .get_bucket_versioning()
