@@ -23,10 +23,10 @@ pub struct Applied {
     pub known: usize,
     /// Confirmations that are not believed.
     pub refused: Vec<Refused>,
-    /// Bundles whose locations changed.
+    /// Bundles whose locations are to be published.
     pub bundles: BTreeSet<i64>,
-    /// Orders that are now complete: their files can go.
-    pub completed: Vec<String>,
+    /// Orders that are complete: their files can go.
+    pub completed: BTreeSet<String>,
 }
 
 /// A confirmation that is not believed.
@@ -63,13 +63,22 @@ impl Spool {
                 orders.insert(id.clone(), open_order(&tx, id)?);
             }
             let Some(open) = orders.get_mut(id).and_then(Option::as_mut) else {
-                if is_recorded(&tx, confirmation)? {
-                    applied.known += 1;
-                } else {
-                    applied.refused.push(Refused {
-                        index,
-                        reason: "no open order of that id",
-                    });
+                // A crash may have come between an earlier commit and what follows it, so what is
+                // known is published again, and a finished order's file goes again.
+                match recorded(&tx, confirmation)? {
+                    Some(bundle_rowid) => {
+                        applied.known += 1;
+                        applied.bundles.insert(bundle_rowid);
+                        if is_complete(&tx, id)? {
+                            applied.completed.insert(id.clone());
+                        }
+                    }
+                    None => {
+                        applied.refused.push(Refused {
+                            index,
+                            reason: "no open order of that id",
+                        });
+                    }
                 }
                 continue;
             };
@@ -80,7 +89,7 @@ impl Spool {
         }
         for open in orders.values().flatten() {
             if complete(&tx, open, now)? {
-                applied.completed.push(open.order.order_id.clone());
+                applied.completed.insert(open.order.order_id.clone());
             }
         }
         tx.commit()?;
@@ -141,18 +150,30 @@ fn believable(order: &Order, said: &Confirmation) -> Result<Role, &'static str> 
     Ok(object.role)
 }
 
-fn is_recorded(tx: &Transaction<'_>, said: &Confirmation) -> Result<bool, SpoolError> {
+fn recorded(tx: &Transaction<'_>, said: &Confirmation) -> Result<Option<i64>, SpoolError> {
     Ok(tx
         .prepare_cached(
-            "SELECT 1 FROM confirmation c JOIN bundle b USING (bundle_rowid)
+            "SELECT c.bundle_rowid FROM confirmation c JOIN bundle b USING (bundle_rowid)
              WHERE b.bundle_id = ?1 AND c.destination_id = ?2 AND c.path = ?3 AND c.sha256 = ?4",
         )?
-        .exists(params![
-            said.bundle_id,
-            said.destination_id,
-            said.path,
-            said.sha256.as_bytes()
-        ])?)
+        .query_row(
+            params![
+                said.bundle_id,
+                said.destination_id,
+                said.path,
+                said.sha256.as_bytes()
+            ],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
+
+fn is_complete(tx: &Transaction<'_>, order_id: &str) -> Result<bool, SpoolError> {
+    Ok(tx
+        .prepare_cached(
+            "SELECT 1 FROM work_order WHERE order_id = ?1 AND completed_at IS NOT NULL",
+        )?
+        .exists([order_id])?)
 }
 
 fn record(
@@ -190,6 +211,7 @@ fn record(
         ])?;
     if inserted == 0 {
         applied.known += 1;
+        applied.bundles.insert(bundle_rowid);
         return Ok(());
     }
     applied.accepted += 1;

@@ -1,5 +1,6 @@
 //! What the tests across processes share.
 
+pub mod clinic;
 pub mod cosign;
 pub mod sealing;
 pub mod tools;

@@ -82,6 +82,24 @@ fn a_receipt_applied_twice_changes_nothing() {
 }
 
 #[test]
+fn an_order_file_that_outlived_its_completion_goes_with_the_next_receipt() {
+    let (clinic, order) = sealed();
+    let name = clinic.names("outbox").remove(0);
+    let body = fs::read(clinic.state("outbox").join(&name)).unwrap();
+    deliver(&clinic, &honest_receipt(&order));
+    // As a crash between the commit and what follows it leaves things.
+    fs::write(clinic.state("outbox").join(&name), body).unwrap();
+    let located = files_below(&clinic.state("evidence"))
+        .into_iter()
+        .find(|p| p.to_string_lossy().ends_with(".locations.json"))
+        .unwrap();
+    fs::remove_file(&located).unwrap();
+    deliver(&clinic, &honest_receipt(&order));
+    assert!(clinic.names("outbox").is_empty());
+    assert!(located.exists());
+}
+
+#[test]
 fn each_lie_in_a_receipt_is_refused_and_confirms_nothing() {
     type Lie = (&'static str, fn(&mut Confirmation));
     let lies: [Lie; 9] = [

@@ -1,0 +1,337 @@
+//! One clinic with its daemons as real processes, on an embedded store, for tests that kill them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use evidence::bundle::VerifiedBundle;
+use evidence::keys::PublicKey;
+use sandbox::{Sandbox, SandboxOptions};
+use serde_json::Value;
+
+use crate::tools::workspace_root;
+
+/// The bucket of every clinic.
+pub const BUCKET: &str = "evidence";
+/// Nothing takes so long; a test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Which daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// msp-evidence-agent.
+    Agent,
+    /// msp-evidence-uploader.
+    Uploader,
+}
+
+/// Folders, keys, a store, and whatever daemons run.
+pub struct Clinic {
+    /// Everything lies below it.
+    pub dir: tempfile::TempDir,
+    /// The store.
+    pub sandbox: Sandbox,
+    /// What auditors pin.
+    pub public: PublicKey,
+    runtime: tokio::runtime::Runtime,
+    daemons: BTreeMap<Role, Child>,
+    sender: Sender<(Role, Value)>,
+    events: Receiver<(Role, Value)>,
+}
+
+impl Clinic {
+    /// Makes keys with the CLI and writes a configuration; starts no daemon.
+    ///
+    /// # Panics
+    /// When anything of that fails, as everywhere in this module: it is a test's ground.
+    #[must_use]
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let sandbox = runtime
+            .block_on(Sandbox::start(SandboxOptions::with_bucket(BUCKET)))
+            .unwrap();
+        let root = dir.path();
+        fs::create_dir(root.join("keys")).unwrap();
+        let password = root.join("keys/password");
+        fs::write(&password, "only for tests\n").unwrap();
+        fs::set_permissions(&password, fs::Permissions::from_mode(0o400)).unwrap();
+        for folder in [
+            "drop",
+            "spool",
+            "evidence",
+            "outbox",
+            "receipts",
+            "delivery",
+            "quarantine",
+        ] {
+            fs::create_dir_all(root.join("state").join(folder)).unwrap();
+        }
+        let shown = root.display();
+        fs::write(
+            root.join("evidence.toml"),
+            format!(
+                "client_id = \"clinic-a\"\nhost_id = \"host-1\"\n\
+                 [paths]\nstate_dir = \"{shown}/state\"\n\
+                 [signing]\nkey = \"{shown}/keys/evidence.key\"\npassword_file = \"{shown}/keys/password\"\n\
+                 [agent]\nmin_free_bytes = 1048576\ngroup_limit = 16\n\
+                 [uploader]\nbackoff_min_ms = 10\nbackoff_max_secs = 1\n\
+                 [[destination]]\nid = \"main\"\nbucket = \"{BUCKET}\"\nprefix = \"p/\"\n\
+                 region = \"us-east-1\"\nendpoint = \"{}\"\npath_style = true\n\
+                 [log]\nformat = \"json\"\n",
+                sandbox.endpoint()
+            ),
+        )
+        .unwrap();
+        let (sender, events) = channel();
+        let mut clinic = Self {
+            public: evidence::keys::PrivateKey::generate(b"")
+                .unwrap()
+                .0
+                .public()
+                .clone(),
+            dir,
+            sandbox,
+            runtime,
+            daemons: BTreeMap::new(),
+            sender,
+            events,
+        };
+        let made = clinic.cli(&["keys", "generate"]);
+        assert!(made.status.success(), "{made:?}");
+        let pem = fs::read_to_string(clinic.public_key_file()).unwrap();
+        clinic.public = PublicKey::from_pem(&pem).unwrap();
+        clinic
+    }
+
+    /// Where auditors' key is.
+    #[must_use]
+    pub fn public_key_file(&self) -> PathBuf {
+        self.dir.path().join("keys/evidence.pub")
+    }
+
+    /// A folder below the state folder.
+    #[must_use]
+    pub fn state(&self, name: &str) -> PathBuf {
+        self.dir.path().join("state").join(name)
+    }
+
+    /// The runtime that the store lives in.
+    #[must_use]
+    pub const fn runtime(&self) -> &tokio::runtime::Runtime {
+        &self.runtime
+    }
+
+    /// Runs the CLI on this clinic's configuration.
+    #[must_use]
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        self.command("msp-evidence")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs the CLI, which must succeed, and reads its JSON.
+    #[must_use]
+    pub fn cli_json(&self, arguments: &[&str]) -> Value {
+        let output = self.cli(arguments);
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let identity = self.sandbox.credentials();
+        let mut command = Command::new(program_file(program));
+        command
+            .arg("--config")
+            .arg(self.dir.path().join("evidence.toml"))
+            .env("AWS_ACCESS_KEY_ID", &identity.access_key)
+            .env("AWS_SECRET_ACCESS_KEY", &identity.secret_key)
+            .env_remove("COSIGN_PASSWORD");
+        command
+    }
+
+    /// Starts a daemon; its log lines become events.
+    pub fn start(&mut self, role: Role) {
+        let program = match role {
+            Role::Agent => "msp-evidence-agent",
+            Role::Uploader => "msp-evidence-uploader",
+        };
+        let mut child = self
+            .command(program)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let sender = self.sender.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                if sender.send((role, event)).is_err() {
+                    break;
+                }
+            }
+        });
+        assert!(
+            self.daemons.insert(role, child).is_none(),
+            "{role:?} runs already"
+        );
+    }
+
+    /// `kill -9`, without a word of warning.
+    pub fn kill(&mut self, role: Role) {
+        let mut child = self.daemons.remove(&role).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// SIGTERM, and exit status 0.
+    pub fn stop(&mut self, role: Role) {
+        let mut child = self.daemons.remove(&role).unwrap();
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{role:?} stopped with {status}");
+    }
+
+    /// The next log line of either daemon, if one comes within `wait`.
+    ///
+    /// # Panics
+    /// When a daemon that should run has ended by itself.
+    pub fn next_event(&mut self, wait: Duration) -> Option<(Role, Value)> {
+        match self.events.recv_timeout(wait) {
+            Ok(event) => Some(event),
+            Err(RecvTimeoutError::Timeout) => {
+                for (role, child) in &mut self.daemons {
+                    assert!(
+                        child.try_wait().unwrap().is_none(),
+                        "{role:?} ended by itself"
+                    );
+                }
+                None
+            }
+            Err(RecvTimeoutError::Disconnected) => unreachable!("this clinic keeps a sender"),
+        }
+    }
+
+    /// Waits until `is_true`, looked at after every event and at least five times a second.
+    ///
+    /// # Panics
+    /// When that takes too long; the last events are shown.
+    pub fn wait_until(&mut self, what: &str, is_true: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        let mut last = std::collections::VecDeque::new();
+        while !is_true(self) {
+            if let Some((role, event)) = self.next_event(Duration::from_millis(200)) {
+                if last.len() == 20 {
+                    last.pop_front();
+                }
+                last.push_back(format!("{role:?} {event}"));
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "waited for {what}; the last events: {last:#?}"
+            );
+        }
+    }
+
+    /// Whether nothing is on its way any more.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        ["drop", "outbox", "receipts"].iter().all(|folder| {
+            fs::read_dir(self.state(folder)).unwrap().all(|e| {
+                let name = e.unwrap().file_name();
+                let name = name.to_string_lossy();
+                name.starts_with('.') && !name.starts_with(".taken-")
+            })
+        })
+    }
+
+    /// Hands an incident over as the drop contract asks.
+    pub fn drop_document(&self, name: &str, bytes: &[u8]) {
+        let folder = self.state("drop");
+        let temporary = folder.join(format!(".{name}.part"));
+        fs::write(&temporary, bytes).unwrap();
+        fs::rename(&temporary, folder.join(name)).unwrap();
+    }
+
+    /// Every bundle file with its verified content, in the order of the chain.
+    #[must_use]
+    pub fn bundles(&self) -> Vec<(PathBuf, VerifiedBundle)> {
+        let mut bundles: Vec<_> = files_below(&self.state("evidence"))
+            .into_iter()
+            .filter(|path| {
+                let name = path.file_name().unwrap().to_string_lossy();
+                name.ends_with(".json")
+                    && !name.ends_with(".locations.json")
+                    && !name.starts_with('.')
+            })
+            .map(|path| {
+                let bytes = fs::read(&path).unwrap();
+                let signature = fs::read(path.with_extension("json.bundle")).unwrap();
+                let verified = VerifiedBundle::verify(&bytes, &signature, &self.public)
+                    .unwrap_or_else(|error| panic!("{}: {error:?}", path.display()));
+                (path, verified)
+            })
+            .collect();
+        bundles.sort_by_key(|(_, b)| b.header().chain.sequence);
+        bundles
+    }
+}
+
+impl Default for Clinic {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Clinic {
+    fn drop(&mut self) {
+        for child in self.daemons.values_mut() {
+            // A test that failed must not leave daemons behind.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A program of ours, beside the tests' own folder.
+fn program_file(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().and_then(Path::parent).unwrap();
+    let program = folder.join(name);
+    assert!(
+        program.exists(),
+        "{} is missing: run tests/run, or `cargo build --workspace --bins` in {}",
+        program.display(),
+        workspace_root().display()
+    );
+    program
+}
+
+/// Every file below a folder, sorted.
+#[must_use]
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,5 @@
+//! The main job across processes: agent and uploader as they are installed, a store that locks.
+
+mod crash;
+mod incident;
+mod journey;
