@@ -34,24 +34,24 @@ fn an_incident_becomes_one_signed_bundle_and_its_drop_goes() {
 }
 
 #[test]
-fn a_folder_that_already_holds_many_drops_is_sealed_whole_in_one_chain() {
+fn a_folder_that_already_holds_ten_thousand_drops_is_sealed_whole_in_one_chain() {
     let clinic = Clinic::new();
-    for n in 0..300 {
-        clinic.drop_incident(&format!("INC-{n:04}"));
+    for n in 0..10_000 {
+        clinic.drop_incident(&format!("INC-{n:05}"));
     }
     let pass = clinic.agent().pass().unwrap();
-    assert_eq!(pass.sealed, 300);
+    assert_eq!(pass.sealed, 10_000);
     let sequences: Vec<u64> = clinic
         .bundles()
         .iter()
         .map(|b| b.header().chain.sequence)
         .collect();
-    assert_eq!(sequences, (1..=300).collect::<Vec<_>>());
+    assert_eq!(sequences, (1..=10_000).collect::<Vec<_>>());
     let objects: usize = clinic.orders().iter().map(|o| o.objects.len()).sum();
-    assert_eq!(objects, 600);
+    assert_eq!(objects, 20_000);
     assert_eq!(
         clinic.orders().len(),
-        300_usize.div_ceil(64),
+        10_000_usize.div_ceil(64),
         "one order covers a group"
     );
 }

@@ -44,6 +44,10 @@ impl SigningClock {
 }
 
 impl TimeSource for SigningClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the SDK signs by SystemTime, here until a Date came"
+    )]
     fn now(&self) -> SystemTime {
         self.0.now().map_or_else(SystemTime::now, SystemTime::from)
     }

@@ -114,8 +114,15 @@ impl S3Destination {
     }
 
     async fn head_bucket(&self) -> Result<(), Failure> {
-        let answer = self.client().head_bucket().bucket(self.bucket()).send().await;
-        answer.map(drop).map_err(|error| classify(Call::reading("HeadBucket"), error))
+        let answer = self
+            .client()
+            .head_bucket()
+            .bucket(self.bucket())
+            .send()
+            .await;
+        answer
+            .map(drop)
+            .map_err(|error| classify(Call::reading("HeadBucket"), error))
     }
 
     async fn lock_of(&self, key: &str, version_id: &str) -> Result<Lock, Failure> {

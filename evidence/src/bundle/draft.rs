@@ -177,3 +177,57 @@ impl<B: Serialize> Draft<'_, B> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::chain::Head;
+
+    fn seal(kind: Kind, body: &Value) -> Result<SealedBundle, SealError> {
+        let (key, _) = PrivateKey::generate(b"").unwrap();
+        let producer = Producer {
+            name: "test".to_owned(),
+            version: "1".to_owned(),
+            boot_id: "b".to_owned(),
+        };
+        let head = Head::Empty {
+            chain_id: crate::chain::new_chain_id(),
+            predecessor: None,
+        };
+        Draft {
+            bundle_id: "EB-20261121-0001".parse().unwrap(),
+            kind,
+            client_id: "c",
+            host_id: "h",
+            generated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+            chain: head.next(),
+            producer: &producer,
+            time: &TimeSource::unknown(),
+            related_to: Vec::new(),
+            body,
+            plan: Vec::new(),
+        }
+        .seal(&key)
+    }
+
+    #[test]
+    fn a_body_that_does_not_follow_the_schema_is_not_sealed() {
+        let good = json!({"probe": {"note": "a set-up test"}});
+        let refused = |result| matches!(result, Err(SealError::SelfCheck(VerifyError::Schema(_))));
+        assert!(seal(Kind::Probe, &good).is_ok());
+        assert!(refused(seal(Kind::Incident, &good)));
+        assert!(refused(seal(Kind::Probe, &json!({"surprise": 1}))));
+    }
+
+    #[test]
+    fn a_body_that_does_not_read_back_is_not_sealed() {
+        // Written out, the same name stands twice: valid to a careless writer, refused here.
+        let doubled = json!({"probe": {}, "kind": "incident"});
+        assert!(matches!(
+            seal(Kind::Probe, &doubled),
+            Err(SealError::SelfCheck(_) | SealError::Json(_))
+        ));
+    }
+}
