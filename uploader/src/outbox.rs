@@ -19,7 +19,7 @@ use evidence::handover::{
 use host::config::RETENTION_MAX_DAYS;
 use host::files::{FileError, metadata, open_dir, read_capped};
 use jiff::{SignedDuration, Timestamp};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::delivery::{DeliveryError, Imported, Writer};
 use crate::policy::Policy;
@@ -242,13 +242,18 @@ impl Outbox {
             .await
             .and_then(|result| result.map_err(Into::into))
             .map_err(|source| self.folder_error(source))?;
+            let (finished, names): (Vec<i64>, Vec<String>) = gone.into_iter().unzip();
             self.writer
                 .call(move |ledger| {
                     let now = Timestamp::now();
-                    gone.iter()
-                        .try_for_each(|(rowid, _)| ledger.finish(*rowid, now))
+                    finished
+                        .iter()
+                        .try_for_each(|rowid| ledger.finish(*rowid, now))
                 })
                 .await?;
+            for order in names {
+                debug!(order, "the agent has every receipt of the order");
+            }
             for (rowid, order) in there {
                 reissued += usize::from(self.reissue_if_lost(rowid, order, first).await?);
             }
@@ -307,6 +312,9 @@ impl Outbox {
                 .writer
                 .call(move |ledger| ledger.purge(before, PURGE_BATCH))
                 .await?;
+            if purged > 0 {
+                debug!(orders = purged, "rows of finished orders removed");
+            }
             if purged < PURGE_BATCH {
                 return Ok(());
             }

@@ -120,9 +120,12 @@ impl<D: Destination> Worker<D> {
     /// left over.
     async fn fill(&mut self) -> Result<Option<Instant>, DeliveryError> {
         let slots = self.breaker.slots(self.route.policy.in_flight);
+        // One and the same time for "due" and for "due later", or what becomes due in between
+        // would be neither.
+        let now = Timestamp::now();
         while self.in_flight.len() < slots {
             if self.window.is_empty() {
-                self.refill().await?;
+                self.refill(now).await?;
             }
             let Some(parcel) = self.window.pop_front() else {
                 break;
@@ -137,17 +140,17 @@ impl<D: Destination> Worker<D> {
         if self.in_flight.is_empty() {
             self.breaker.nothing_to_try();
         }
-        let (rowid, now) = (self.destination_rowid, Timestamp::now());
+        let rowid = self.destination_rowid;
         let next = self
             .route
             .writer
             .call(move |ledger| ledger.next_due(rowid, now))
             .await?;
-        Ok(next.map(|at| Instant::now() + until(at, now)))
+        Ok(next.map(|at| Instant::now() + until(at, Timestamp::now())))
     }
 
-    async fn refill(&mut self) -> Result<(), DeliveryError> {
-        let (rowid, now) = (self.destination_rowid, Timestamp::now());
+    async fn refill(&mut self, now: Timestamp) -> Result<(), DeliveryError> {
+        let rowid = self.destination_rowid;
         let limit = self.tasks.len() + self.route.policy.in_flight * WINDOW_FACTOR;
         let due = self
             .route

@@ -1,10 +1,9 @@
 //! A clinic for the uploader's tests: an outbox as the agent would fill it, the sandbox's S3
 //! endpoint, and an uploader in this process. Waiting means waiting for events, never for time.
 
-
 use std::cell::RefCell;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -12,11 +11,10 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use destination::{S3Destination, S3Options};
 use evidence::digest::Sha256;
 use evidence::handover::{
-    Confirmation, ORDER_SUFFIX, Order, OrderedDestination, OrderedObject, RECEIPT_SUFFIX, Receipt, Role,
+    Confirmation, ORDER_SUFFIX, Order, OrderedDestination, OrderedObject, RECEIPT_SUFFIX, Receipt,
+    Role,
 };
 use jiff::Timestamp;
-use notify::event::{EventKind, ModifyKind};
-use notify::{RecursiveMode, Watcher as _};
 use sandbox::{Sandbox, SandboxOptions, Version};
 use tempfile::TempDir;
 use tokio::sync::{Notify, oneshot};
@@ -38,8 +36,6 @@ pub(crate) struct Clinic {
     pub(crate) places: Places,
     pub(crate) policy: Policy,
     folder: TempDir,
-    changed: Arc<Notify>,
-    _watcher: notify::RecommendedWatcher,
     bundles: u64,
 }
 
@@ -83,7 +79,11 @@ impl Sealed {
 
 impl Clinic {
     pub(crate) async fn new() -> Self {
-        Self::over(Sandbox::start(SandboxOptions::with_bucket(BUCKET)).await.unwrap())
+        Self::over(
+            Sandbox::start(SandboxOptions::with_bucket(BUCKET))
+                .await
+                .unwrap(),
+        )
     }
 
     pub(crate) fn over(sandbox: Sandbox) -> Self {
@@ -99,26 +99,14 @@ impl Clinic {
             receipts: place("receipts"),
             delivery: place("delivery"),
         };
-        let changed = Arc::new(Notify::new());
-        let notify = Arc::clone(&changed);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own reading makes events too: access, and as root a chown of SQLite's files.
-            let by_reading = |kind: &EventKind| {
-                matches!(kind, EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_)))
-            };
-            if event.is_ok_and(|event| !by_reading(&event.kind)) {
-                notify.notify_one();
-            }
-        })
-        .unwrap();
-        for path in [&places.delivery, &places.receipts] {
-            watcher.watch(path, RecursiveMode::NonRecursive).unwrap();
+        subscribe();
+        Self {
+            sandbox,
+            places,
+            policy: quick(),
+            folder,
+            bundles: 0,
         }
-        Self { sandbox, places, policy: quick(), folder, changed, _watcher: watcher, bundles: 0 }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.folder.path()
     }
 
     pub(crate) fn options(&self, bucket: &str) -> S3Options {
@@ -183,7 +171,11 @@ impl Clinic {
         sealed
     }
 
-    pub(crate) fn order(&mut self, count: u64, destinations: &[(&str, &str)]) -> (Order, Vec<Sealed>) {
+    pub(crate) fn order(
+        &mut self,
+        count: u64,
+        destinations: &[(&str, &str)],
+    ) -> (Order, Vec<Sealed>) {
         let first = self.bundles + 1;
         let order_id = format!("01JTESTCHAIN-{first:012}");
         let mut objects = Vec::new();
@@ -207,7 +199,11 @@ impl Clinic {
                     sha256: Sha256::of(bytes.as_bytes()),
                 });
             }
-            sealed.push(Sealed { order_id: order_id.clone(), bundle_id, paths });
+            sealed.push(Sealed {
+                order_id: order_id.clone(),
+                bundle_id,
+                paths,
+            });
         }
         let order = Order {
             order_version: 1,
@@ -241,45 +237,78 @@ impl Clinic {
     }
 
     pub(crate) fn reader(&self) -> Option<Reader> {
-        Reader::open(&self.places.delivery).unwrap()
+        // Damaged by a test, perhaps; the uploader will make another.
+        Reader::open(&self.places.delivery).ok().flatten()
     }
 
     pub(crate) fn summary(&self) -> Summary {
-        self.reader().map(|r| r.summary(Timestamp::now()).unwrap()).unwrap_or_default()
+        self.reader()
+            .map(|r| r.summary(Timestamp::now()).unwrap())
+            .unwrap_or_default()
     }
 
     pub(crate) fn primary(&self) -> Option<DestinationSummary> {
-        self.summary().destinations.into_iter().find(|d| d.destination_id == ID)
+        self.summary()
+            .destinations
+            .into_iter()
+            .find(|d| d.destination_id == ID)
     }
 
     pub(crate) fn blocked(&self) -> Vec<BlockedItem> {
-        self.reader().map(|r| r.blocked(1000).unwrap()).unwrap_or_default()
+        self.reader()
+            .map(|r| r.blocked(1000).unwrap())
+            .unwrap_or_default()
     }
 
-    /// Waits until `condition` holds, looking again whenever delivery.db or the receipts changed.
+    /// Waits until `condition` holds, looking again whenever the uploader has said something: it
+    /// speaks of every change, and only after the commit.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let waiting = async {
+            let spoken = SPOKEN.with(Arc::clone);
             while !condition(self) {
-                self.changed.notified().await;
+                spoken.notified().await;
             }
         };
         if tokio::time::timeout(LIMIT, waiting).await.is_err() {
-            panic!("never: {what}\n{:#?}\n{:#?}", self.summary(), self.blocked());
+            panic!(
+                "never: {what}\n{:#?}\n{:#?}",
+                self.summary(),
+                self.blocked()
+            );
         }
     }
 
     /// Waits until the primary destination satisfies `condition`.
-    pub(crate) async fn until_primary(&self, what: &str, condition: impl Fn(&DestinationSummary) -> bool) {
-        self.until(what, |clinic| clinic.primary().is_some_and(|d| condition(&d))).await;
+    pub(crate) async fn until_primary(
+        &self,
+        what: &str,
+        condition: impl Fn(&DestinationSummary) -> bool,
+    ) {
+        self.until(what, |clinic| {
+            clinic.primary().is_some_and(|d| condition(&d))
+        })
+        .await;
+    }
+
+    /// Waits until a line with all of these is logged.
+    pub(crate) async fn until_logged(&self, log: &Log, parts: &[&str]) {
+        self.until(&format!("logged: {parts:?}"), |_| log.has(parts))
+            .await;
     }
 
     /// Waits until everything ordered for the primary destination is confirmed and reported.
     pub(crate) async fn until_confirmed(&self, objects: u64) {
-        self.until(&format!("{objects} objects confirmed and reported"), |clinic| {
-            let summary = clinic.summary();
-            summary.unreported == 0
-                && summary.destinations.iter().any(|d| d.destination_id == ID && d.counts.confirmed == objects)
-        })
+        self.until(
+            &format!("{objects} objects confirmed and reported"),
+            |clinic| {
+                let summary = clinic.summary();
+                summary.unreported == 0
+                    && summary
+                        .destinations
+                        .iter()
+                        .any(|d| d.destination_id == ID && d.counts.confirmed == objects)
+            },
+        )
         .await;
     }
 
@@ -290,11 +319,17 @@ impl Clinic {
             .filter(|path| path.to_str().unwrap().ends_with(RECEIPT_SUFFIX))
             .collect();
         names.sort();
-        names.iter().map(|path| Receipt::parse(&std::fs::read(path).unwrap()).unwrap()).collect()
+        names
+            .iter()
+            .map(|path| Receipt::parse(&std::fs::read(path).unwrap()).unwrap())
+            .collect()
     }
 
     pub(crate) fn confirmations(&self) -> Vec<Confirmation> {
-        self.receipts().into_iter().flat_map(|r| r.confirmations).collect()
+        self.receipts()
+            .into_iter()
+            .flat_map(|r| r.confirmations)
+            .collect()
     }
 
     /// What the agent does: takes the receipts, and removes the order when it has them all.
@@ -371,6 +406,7 @@ pub(crate) struct Log;
 
 thread_local! {
     static LINES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SPOKEN: Arc<Notify> = Arc::new(Notify::new());
 }
 
 struct Lines;
@@ -378,6 +414,7 @@ struct Lines;
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         LINES.with_borrow_mut(|lines| lines.extend_from_slice(bytes));
+        SPOKEN.with(|spoken| spoken.notify_one());
         Ok(bytes.len())
     }
 
@@ -386,18 +423,21 @@ impl Write for Lines {
     }
 }
 
+fn subscribe() {
+    static SUBSCRIBER: Once = Once::new();
+    SUBSCRIBER.call_once(|| {
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_env_filter("uploader=debug")
+            .with_writer(|| Lines)
+            .finish();
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
 impl Log {
     pub(crate) fn start() -> Self {
-        static SUBSCRIBER: Once = Once::new();
-        SUBSCRIBER.call_once(|| {
-            let subscriber = tracing_subscriber::fmt()
-                .json()
-                .flatten_event(true)
-                .with_env_filter("uploader=info")
-                .with_writer(|| Lines)
-                .finish();
-            tracing::subscriber::set_global_default(subscriber).unwrap();
-        });
         LINES.with_borrow_mut(Vec::clear);
         Self
     }
@@ -408,6 +448,8 @@ impl Log {
 
     /// Whether one line has all of these.
     pub(crate) fn has(&self, parts: &[&str]) -> bool {
-        self.text().lines().any(|line| parts.iter().all(|part| line.contains(part)))
+        self.text()
+            .lines()
+            .any(|line| parts.iter().all(|part| line.contains(part)))
     }
 }

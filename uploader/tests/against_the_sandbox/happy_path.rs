@@ -1,7 +1,5 @@
 //! Orders in, locked objects and receipts out.
 
-
-
 use crate::clinic::*;
 use evidence::handover::Proof;
 use sandbox::{Action, Fault};
@@ -31,7 +29,10 @@ async fn an_order_ends_as_locked_objects_and_receipts_that_say_what_head_says() 
         assert_eq!(c.object_lock_mode, "COMPLIANCE");
         let days = c.retain_until.duration_since(c.server_date).as_secs();
         let full = i64::from(RETENTION_DAYS) * 86_400;
-        assert!((full..=full + MARGIN_SECS as i64 + 1).contains(&days), "{days}");
+        assert!(
+            (full..=full + MARGIN_SECS as i64 + 1).contains(&days),
+            "{days}"
+        );
     }
     let summary = clinic.summary();
     let primary = &summary.destinations[0];
@@ -40,10 +41,17 @@ async fn an_order_ends_as_locked_objects_and_receipts_that_say_what_head_says() 
     assert!(primary.oldest_pending_at.is_none() && primary.last_error.is_none());
     for event in ["put_succeeded", "lock_proven"] {
         for bundle in &sealed {
-            assert!(log.has(&[event, &bundle.bundle_id, ID, "state", "attempt"]), "{}", log.text());
+            assert!(
+                log.has(&[event, &bundle.bundle_id, ID, "state", "attempt"]),
+                "{}",
+                log.text()
+            );
         }
     }
-    assert!(!log.text().contains("synthetic"), "no evidence content in the log");
+    assert!(
+        !log.text().contains("synthetic"),
+        "no evidence content in the log"
+    );
 }
 
 #[tokio::test]
@@ -54,7 +62,8 @@ async fn the_signature_is_stored_before_the_bundle_that_marks_the_commit() {
     clinic.until_confirmed(16).await;
     running.stop().await;
     for bundle in &sealed {
-        let [signature, marker] = [0, 1].map(|index| clinic.versions(&bundle.key(index))[0].sequence);
+        let [signature, marker] =
+            [0, 1].map(|index| clinic.versions(&bundle.key(index))[0].sequence);
         assert!(signature < marker);
     }
 }
@@ -64,13 +73,19 @@ async fn a_store_that_echoes_no_checksum_is_believed_by_etag_or_read_back() {
     for (content_md5, proof) in [(true, Proof::EtagMd5), (false, Proof::ReadBack)] {
         let mut clinic = Clinic::new().await;
         clinic.policy.content_md5 = content_md5;
-        clinic.sandbox.faults().add(Fault::always(Action::HideChecksum));
+        clinic
+            .sandbox
+            .faults()
+            .add(Fault::always(Action::HideChecksum));
         clinic.seal(1);
         let running = clinic.start().await;
         clinic.until_confirmed(2).await;
         running.stop().await;
         assert!(clinic.confirmations().iter().all(|c| c.proof == proof));
-        assert_eq!(clinic.sandbox.hits("GetObject") > 0, proof == Proof::ReadBack);
+        assert_eq!(
+            clinic.sandbox.hits("GetObject") > 0,
+            proof == Proof::ReadBack
+        );
     }
 }
 
@@ -88,17 +103,34 @@ async fn orders_that_come_while_running_are_found_by_inotify_or_by_the_scan() {
 #[tokio::test]
 async fn two_destinations_are_served_independently_and_each_is_confirmed() {
     let mut clinic = Clinic::new().await;
-    clinic.sandbox.store().create_bucket("second", true).unwrap();
+    clinic
+        .sandbox
+        .store()
+        .create_bucket("second", true)
+        .unwrap();
     clinic.seal_for(2, &[(ID, BUCKET), ("second", "second")]);
     // The second fails for as long as it takes the first to finish.
-    clinic.sandbox.store().create_bucket("elsewhere", true).unwrap();
-    let fault = clinic.sandbox.faults().add(Fault::on("GetBucketVersioning", Action::answer(503, "SlowDown")).nth(1));
-    let destinations = vec![clinic.destination(ID, BUCKET).await, clinic.destination("second", "second").await];
+    clinic
+        .sandbox
+        .store()
+        .create_bucket("elsewhere", true)
+        .unwrap();
+    let fault = clinic
+        .sandbox
+        .faults()
+        .add(Fault::on("GetBucketVersioning", Action::answer(503, "SlowDown")).nth(1));
+    let destinations = vec![
+        clinic.destination(ID, BUCKET).await,
+        clinic.destination("second", "second").await,
+    ];
     let running = clinic.start_with(destinations);
     clinic
         .until("all four confirmed at both", |c| {
             c.summary().destinations.len() == 2
-                && c.summary().destinations.iter().all(|d| d.counts.confirmed == 4)
+                && c.summary()
+                    .destinations
+                    .iter()
+                    .all(|d| d.counts.confirmed == 4)
         })
         .await;
     clinic.until_confirmed(4).await;
@@ -123,7 +155,10 @@ async fn retention_is_counted_from_the_stores_date_also_when_this_hosts_clock_is
             let left = c.retain_until.duration_since(store_now).as_secs();
             let margin = i64::try_from(MARGIN_SECS).unwrap();
             // Half a minute for the test to run; hours would be the wrong clock.
-            assert!((full + margin - 30..=full + margin + 1).contains(&left), "{hours}: {left}");
+            assert!(
+                (full + margin - 30..=full + margin + 1).contains(&left),
+                "{hours}: {left}"
+            );
         }
         let offset = clinic.primary().unwrap().clock_offset_ms.unwrap();
         assert!((offset - hours * 3_600_000).abs() < 30_000, "{offset}");
@@ -134,7 +169,9 @@ async fn retention_is_counted_from_the_stores_date_also_when_this_hosts_clock_is
 async fn a_second_instance_refuses_to_start() {
     let clinic = Clinic::new().await;
     let first = clinic.start().await;
-    clinic.until_primary("the first is ready", |d| d.last_preflight_at.is_some()).await;
+    clinic
+        .until_primary("the first is ready", |d| d.last_preflight_at.is_some())
+        .await;
     let refusal = clinic.start().await.ended().await.unwrap_err().to_string();
     assert!(refusal.contains("another instance is running"), "{refusal}");
     first.stop().await;

@@ -2,4 +2,8 @@
 //! goes well, goes wrong and recovers.
 
 mod clinic;
+mod error_table;
 mod happy_path;
+mod keys;
+mod locks;
+mod restarts;
