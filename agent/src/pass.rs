@@ -227,23 +227,36 @@ impl Agent {
                 refused.refusal.message
             );
             // One that cannot be moved must not keep the others out: it stays under its taken
-            // name, and every pass tries again.
-            if let Err(error) = self.quarantine.admit(&self.folder, refused) {
-                tracing::error!(state = "quarantined", "{error:?}");
+            // name, and later passes try again.
+            match self.quarantine.admit(&self.folder, refused) {
+                Ok(()) => pass.quarantined += 1,
+                Err(error) => {
+                    pass.later += 1;
+                    tracing::error!(
+                        state = "quarantine_failed",
+                        drop = refused.name(),
+                        "{:#}",
+                        anyhow::Error::from(error)
+                    );
+                }
             }
         }
+        let mut kept = 0;
         for taken in &prepared.done {
             if let Err(error) = self.dispose(taken) {
+                kept += 1;
                 tracing::error!(
-                    state = "sealed",
+                    state = "sealed_drop_stays",
                     drop = crate::token::printable(&taken.name, 128),
-                    "a sealed drop cannot be removed; it is not sealed again: {error}"
+                    "a sealed drop cannot be removed; it is not sealed again: {:#}",
+                    anyhow::Error::from(error)
                 );
             }
         }
+        // What stays is met again by every pass, and must not look like progress to the loop.
+        pass.later += kept;
+        pass.duplicates += prepared.group.duplicates.len().saturating_sub(kept);
         pass.sealed += prepared.group.bundles.len();
-        pass.duplicates += prepared.group.duplicates.len();
-        pass.quarantined += prepared.refused.len();
         Ok(())
     }
 

@@ -28,12 +28,31 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Check an incident document and drop it for sealing.
+    ///
+    /// A document that the agent would quarantine is refused here (exit code 2) and not dropped.
+    /// Findings are printed; they are sealed with the incident and never refuse it.
+    ///
+    /// Example: my-executor --report | msp-evidence submit -
     Submit(SubmitOptions),
     /// Show what is sealed, pending, confirmed, parked and blocked.
+    ///
+    /// Reads both databases beside running daemons or without them. Run it as root, or as a user
+    /// who may read both.
     Status(StatusOptions),
     /// Show one bundle with its storage locations completed.
+    ///
+    /// The signed file carries the plan; what was confirmed since comes from the uploader's
+    /// receipts. `verify` checks the file, and the store itself has the last word.
     Show(ShowOptions),
     /// Prove bundles again, offline, with a public key that you trust.
+    ///
+    /// Checks of each EB-….json: the signature beside it (….json.bundle) with exactly this key, the
+    /// schema, and the content hash. Get the key from the MSP by another way than the evidence.
+    ///
+    /// Exit codes: 0 every bundle verified, 1 usage, 2 at least one is bad, 3 something could not
+    /// be checked.
+    ///
+    /// Example: msp-evidence verify /var/lib/msp/evidence --key msp.pub
     Verify(VerifyOptions),
     /// Look at the configured buckets.
     #[command(subcommand)]
@@ -82,9 +101,6 @@ pub(crate) struct ShowKeyOptions {
     pub(crate) json: bool,
 }
 
-/// Check an incident document and drop it for sealing.
-///
-/// Example: my-executor --report | msp-evidence submit -
 #[derive(Args)]
 pub(crate) struct SubmitOptions {
     /// The document, or `-` for standard input.
@@ -111,13 +127,6 @@ pub(crate) struct ShowOptions {
     pub(crate) json: bool,
 }
 
-/// Prove bundles again, offline, with a public key that you trust.
-///
-/// Checks of each EB-….json: the signature beside it (….json.bundle) with exactly this key, the
-/// schema, and the content hash. Get the key from the MSP by another way than the evidence.
-///
-/// Exit codes: 0 every bundle verified, 1 usage, 2 at least one is bad, 3 something could not be
-/// checked.
 #[derive(Args)]
 pub(crate) struct VerifyOptions {
     /// Bundles, or folders with bundles anywhere below.

@@ -272,3 +272,36 @@ fn a_small_drop_that_would_become_a_huge_bundle_is_quarantined() {
     assert_eq!((pass.sealed, pass.quarantined), (1, 1));
     assert_eq!(clinic.reasons(), ["not_sealable"]);
 }
+
+#[test]
+fn what_cannot_be_quarantined_or_archived_stays_and_does_not_look_like_progress() {
+    let mut clinic = Clinic::new();
+    let archive = clinic.dir.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    clinic.more_config = format!(
+        "[drop]\non_sealed = \"archive\"\narchive_dir = \"{}\"",
+        archive.display()
+    );
+    let mut agent = clinic.agent();
+    clinic.drop_incident("INC-1");
+    agent.pass().unwrap();
+    fs::remove_dir_all(&archive).unwrap();
+    fs::remove_dir(clinic.state("quarantine")).unwrap();
+    clinic.drop_bytes("bad.json", b"{");
+    clinic.drop_bytes("again.json", &incident("INC-1"));
+    for _ in 0..2 {
+        let pass = agent.pass().unwrap();
+        assert!(!pass.did_something(), "{pass:?}");
+        assert_eq!(pass.later, 2);
+        assert_eq!(clinic.names("drop").len(), 2, "nothing is lost");
+    }
+    drop(agent);
+    fs::create_dir(&archive).unwrap();
+    let pass = clinic.agent().pass().unwrap();
+    assert_eq!(
+        (pass.quarantined, pass.duplicates),
+        (1, 1),
+        "it heals by itself"
+    );
+    assert!(clinic.names("drop").is_empty());
+}
