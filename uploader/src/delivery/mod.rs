@@ -21,6 +21,8 @@ mod reporting;
 mod row;
 mod schema;
 mod state;
+#[cfg(test)]
+mod tests;
 mod work;
 mod writer;
 

@@ -153,6 +153,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 CREATE INDEX deliveries_unreported ON deliveries (delivery_rowid)
   WHERE state = 'confirmed' AND receipt_rowid IS NULL;
+CREATE INDEX deliveries_deferred ON deliveries (next_attempt_at_ms) WHERE next_attempt_at_ms > 0;
 CREATE INDEX deliveries_blocked ON deliveries (delivery_rowid) WHERE state = 'blocked';
 CREATE INDEX deliveries_reported ON deliveries (receipt_rowid) WHERE receipt_rowid IS NOT NULL;
 CREATE INDEX deliveries_by_object ON deliveries (object_rowid);

@@ -116,9 +116,10 @@ impl Ledger {
             .db
             .prepare_cached(
                 "UPDATE deliveries SET next_attempt_at_ms = ?3
-                 WHERE state IN ('pending', 'uploaded') AND next_attempt_at_ms > ?2
-                 AND parcel_rowid IN (SELECT parcel_rowid FROM parcels
-                   WHERE destination_rowid = ?1 AND due_at_ms IS NOT NULL AND due_at_ms > ?2)",
+                 WHERE state IN ('pending', 'uploaded')
+                 AND next_attempt_at_ms > ?2 AND next_attempt_at_ms > 0
+                 AND ?1 = (SELECT destination_rowid FROM parcels p
+                   WHERE p.parcel_rowid = deliveries.parcel_rowid)",
             )?
             .execute(params![
                 destination_rowid,
@@ -271,7 +272,8 @@ impl Ledger {
                 .db
                 .prepare_cached(
                     "UPDATE deliveries SET state = ?2, proof = ?3, etag = coalesce(?4, etag),
-                       locked_until_secs = ?5, server_date_ms = ?6, confirmed_at_ms = ?7
+                       locked_until_secs = ?5, server_date_ms = ?6, confirmed_at_ms = ?7,
+                       next_attempt_at_ms = 0
                      WHERE delivery_rowid = ?1",
                 )?
                 .execute(params![
@@ -299,7 +301,8 @@ impl Ledger {
             Change::Blocked { reason, .. } => self
                 .db
                 .prepare_cached(
-                    "UPDATE deliveries SET state = ?2, blocked_reason = ?3 WHERE delivery_rowid = ?1",
+                    "UPDATE deliveries SET state = ?2, blocked_reason = ?3,
+                       next_attempt_at_ms = 0 WHERE delivery_rowid = ?1",
                 )?
                 .execute(params![delivery, to, reason.as_str()])?,
             Change::Released => self
@@ -313,7 +316,8 @@ impl Ledger {
             Change::Retired => self
                 .db
                 .prepare_cached(
-                    "UPDATE deliveries SET state = ?2, blocked_reason = NULL WHERE delivery_rowid = ?1",
+                    "UPDATE deliveries SET state = ?2, blocked_reason = NULL,
+                       next_attempt_at_ms = 0 WHERE delivery_rowid = ?1",
                 )?
                 .execute(params![delivery, to])?,
         };

@@ -146,7 +146,13 @@ impl<D: Destination> Worker<D> {
             .writer
             .call(move |ledger| ledger.next_due(rowid, now))
             .await?;
-        Ok(next.map(|at| Instant::now() + until(at, Timestamp::now())))
+        let wait = next.map(|at| until(at, Timestamp::now()));
+        if wait.is_some_and(|wait| wait > self.route.policy.backoff_max * 2) {
+            // Nothing is put off for so long: this host's clock was set back.
+            self.pull_forward().await?;
+            return Ok(Some(Instant::now()));
+        }
+        Ok(wait.map(|wait| Instant::now() + wait))
     }
 
     async fn refill(&mut self, now: Timestamp) -> Result<(), DeliveryError> {

@@ -403,10 +403,8 @@ async fn an_operator_wakes_what_waits_for_a_far_retry() {
 #[tokio::test]
 async fn the_reader_tells_the_confirmations_of_a_bundle_also_while_the_daemon_is_down() {
     let mut clinic = Clinic::new().await;
-    assert!(
-        Reader::open(&clinic.places.delivery).unwrap().is_none(),
-        "nothing yet"
-    );
+    let nothing_yet = Reader::open(&clinic.places.outbox).unwrap();
+    assert!(nothing_yet.is_none());
     let sealed = clinic.seal(2);
     let running = clinic.start().await;
     clinic.until_confirmed(4).await;
