@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod policy;
 pub mod status;
 
+mod desk;
 mod outbox;
 mod receipts;
 mod upload;

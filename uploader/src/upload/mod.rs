@@ -2,8 +2,9 @@
 //! protocol).
 //!
 //! [`place`] and [`prove`] decide and do no I/O: they say what to ask of the store next, and are
-//! told the answer. [`parcel`] asks, and writes down what was learnt before it acts on it.
+//! told the answer. [`attempt`] asks, and writes down what was learnt before it acts on it.
 
+mod attempt;
 pub(crate) mod body;
 pub(crate) mod parcel;
 pub(crate) mod place;

@@ -1,0 +1,540 @@
+//! One run of one parcel: the driver between the decisions and the store.
+//!
+//! Each answer is turned into a change, the change is committed and logged, and only then believed.
+//! Long, because the whole list of what may come of an attempt is best read in one place.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use destination::{Destination, Failure, PutRequest};
+use evidence::handover::Role;
+use jiff::{SignedDuration, Timestamp};
+use tracing::{error, info, warn};
+
+use super::body::{self, BodyError};
+use super::parcel::{Health, Route, pieces};
+use super::place::{Place, Placed, Wanted};
+use super::prove::{Claim, Prove, Proven};
+use super::verdict::{Verdict, chain, judge, note};
+use super::{Answer, Ask, Next, retain};
+use crate::delivery::{BlockedReason, Change, Delivery, DeliveryError, ErrorNote, State};
+
+/// One run of one parcel.
+pub(super) struct Run<'a, D> {
+    pub(super) route: &'a Route<D>,
+    pub(super) bundle_id: String,
+    pub(super) health: Health,
+    /// MD5 of what was sent in this run, by delivery.
+    pub(super) md5s: HashMap<i64, [u8; 16]>,
+}
+
+impl<D: Destination> Run<'_, D> {
+    /// Commits what will be asked of the store, before anything is. `false` when the store's
+    /// clock is not known yet, so that no date can be asked for.
+    pub(super) async fn begin(
+        &mut self,
+        deliveries: &mut [Delivery],
+        now: Timestamp,
+    ) -> Result<bool, DeliveryError> {
+        let mut asked = Vec::new();
+        let due = |d: &&mut Delivery| d.state == State::Pending && d.next_attempt_at <= now;
+        for delivery in deliveries.iter_mut().filter(due) {
+            let Some(server_now) = self.route.destination.server_now() else {
+                self.health = Health::ClockWrong(local_note(
+                    "NoServerDate",
+                    "the store has not told its date yet",
+                ));
+                return Ok(false);
+            };
+            let until = retain::to_ask(
+                delivery.retain_until,
+                server_now,
+                delivery.retention_days,
+                self.route.retention_margin_secs,
+            );
+            asked.push((delivery.delivery_rowid, until));
+            delivery.retain_until = Some(until);
+        }
+        if !asked.is_empty() {
+            self.route
+                .writer
+                .call(move |ledger| ledger.begin(&asked))
+                .await?;
+        }
+        Ok(true)
+    }
+
+    /// From pending to uploaded, if the store lets it.
+    pub(super) async fn place(&mut self, delivery: &mut Delivery) -> Result<(), DeliveryError> {
+        if delivery.size_bytes > self.route.policy.single_put_max_bytes {
+            let why = local_note("TooLarge", "the object is larger than one request may be");
+            return self.block(delivery, BlockedReason::TooLarge, why).await;
+        }
+        let Some(retain_until) = delivery.retain_until else {
+            return Err(DeliveryError::Damaged("retain_until_secs".to_owned()));
+        };
+        let mut place = Place::new(
+            Wanted {
+                sha256: delivery.sha256,
+                size_bytes: delivery.size_bytes,
+                retention_days: delivery.retention_days,
+                retain_until,
+            },
+            delivery.look_first,
+        );
+        let mut next = place.start();
+        let placed = loop {
+            let answer = match next {
+                Next::End(placed) => break placed,
+                Next::Ask(Ask::Put) => match self.put(delivery, retain_until).await {
+                    Ok(answer) => answer,
+                    Err(error) => return self.body_failed(delivery, &error).await,
+                },
+                Next::Ask(ask) => self.ask(delivery, ask).await,
+            };
+            next = place.answered(answer);
+        };
+        match placed {
+            Placed::Put {
+                version_id,
+                etag,
+                sha256,
+            } => {
+                self.good();
+                self.apply(
+                    delivery,
+                    Change::PutSucceeded {
+                        version_id,
+                        etag,
+                        sha256,
+                    },
+                )
+                .await
+            }
+            Placed::Adopted {
+                stored,
+                retain_until,
+                overlaid,
+            } => {
+                self.good();
+                if overlaid {
+                    warn!(
+                        bundle = self.bundle_id,
+                        destination = self.route.destination_id,
+                        path = delivery.path,
+                        version = stored.version_id,
+                        "another version or a delete marker lies over ours; ours is untouched \
+                         beneath and is the one that counts; find out who writes to this prefix"
+                    );
+                }
+                let change = Change::Adopted {
+                    version_id: stored.version_id,
+                    etag: stored.etag,
+                    sha256: stored.sha256,
+                    retain_until,
+                    overlaid,
+                };
+                self.apply(delivery, change).await
+            }
+            Placed::Conflict {
+                version_id,
+                versions,
+            } => {
+                self.good();
+                let message = format!(
+                    "{versions} version(s) at the key, none of them ours; newest {version_id}"
+                );
+                self.block(
+                    delivery,
+                    BlockedReason::Conflict,
+                    local_note("Conflict", &message),
+                )
+                .await
+            }
+            Placed::NotVersioned => {
+                let note = local_note(
+                    "not_versioned",
+                    "the store took the object and named no version: the bucket is not versioned, \
+                     so nothing in it is locked",
+                );
+                self.defer(delivery, note.clone(), Duration::ZERO).await?;
+                self.health = Health::Park(note);
+                Ok(())
+            }
+            Placed::Vanished => {
+                self.good();
+                let note = local_note(
+                    "KeyTaken",
+                    "the store says that the key is taken and lists no version there",
+                );
+                let delay = self.backoff(delivery);
+                self.defer(delivery, note, delay).await
+            }
+            Placed::Failed(failure) => self.failed(delivery, &failure).await,
+        }
+    }
+
+    /// From uploaded to confirmed, if it is true.
+    pub(super) async fn prove(&mut self, delivery: &mut Delivery) -> Result<(), DeliveryError> {
+        let (Some(version_id), Some(retain_until)) =
+            (delivery.version_id.clone(), delivery.retain_until)
+        else {
+            return Err(DeliveryError::Damaged("version_id".to_owned()));
+        };
+        let mut prove = Prove::new(Claim {
+            version_id: version_id.clone(),
+            sha256: delivery.sha256,
+            size_bytes: delivery.size_bytes,
+            md5: self.md5s.get(&delivery.delivery_rowid).copied(),
+            retain_until,
+        });
+        let mut next = prove.start();
+        let proven = loop {
+            let answer = match next {
+                Next::End(proven) => break proven,
+                Next::Ask(ask) => self.ask(delivery, ask).await,
+            };
+            next = prove.answered(answer);
+        };
+        match proven {
+            Proven::Confirmed {
+                stored,
+                proof,
+                locked_until,
+            } => {
+                self.good();
+                let change = Change::LockProven {
+                    proof,
+                    etag: stored.etag,
+                    locked_until,
+                    server_date: stored.server_date,
+                };
+                self.apply(delivery, change).await?;
+                self.route.confirmed.notify_one();
+                Ok(())
+            }
+            Proven::Missing => {
+                self.good();
+                let message = format!("the store says that version {version_id} does not exist");
+                let next_attempt_at = after(Timestamp::now(), self.backoff(delivery));
+                let error = local_note("NoSuchVersion", &message);
+                self.apply(
+                    delivery,
+                    Change::ObjectMissing {
+                        next_attempt_at,
+                        error,
+                    },
+                )
+                .await
+            }
+            Proven::OtherBytes { what } => {
+                self.good();
+                let message = format!("version {version_id} is not what was sent: {what} differs");
+                self.block(
+                    delivery,
+                    BlockedReason::StoredBytesDiffer,
+                    local_note("StoredBytesDiffer", &message),
+                )
+                .await
+            }
+            Proven::LockMissing { found, refusal } => {
+                self.good();
+                let mut message = format!(
+                    "version {version_id} should be COMPLIANCE until {retain_until}, and is {found:?}"
+                );
+                if let Some(refusal) = refusal {
+                    message.push_str("; asked to lock it: ");
+                    message.push_str(&chain(&refusal));
+                }
+                self.block(
+                    delivery,
+                    BlockedReason::LockMissing,
+                    local_note("LockMissing", &message),
+                )
+                .await
+            }
+            Proven::Failed(failure) => self.failed(delivery, &failure).await,
+        }
+    }
+
+    async fn put(
+        &mut self,
+        delivery: &Delivery,
+        retain_until: Timestamp,
+    ) -> Result<Answer, BodyError> {
+        let route = self.route;
+        // Never closed, so this cannot fail; without a permit the body is not read.
+        let permit = route
+            .memory
+            .acquire_many(pieces(delivery.size_bytes, &route.policy))
+            .await;
+        let (folder, path) = (route.evidence.clone(), delivery.path.clone());
+        let (size_bytes, sha256, with_md5) = (
+            delivery.size_bytes,
+            delivery.sha256,
+            route.policy.content_md5,
+        );
+        let read = move || body::read(&folder, &path, size_bytes, sha256, with_md5);
+        let body = match tokio::task::spawn_blocking(read).await {
+            Ok(result) => result?,
+            Err(error) => return Err(BodyError::Unreadable(error.into())),
+        };
+        if let Some(md5) = body.md5 {
+            self.md5s.insert(delivery.delivery_rowid, md5);
+        }
+        let request = PutRequest {
+            key: self.key(delivery),
+            body: body.bytes,
+            sha256: delivery.sha256,
+            md5: body.md5,
+            content_type: content_type(delivery.role),
+            retain_until,
+        };
+        let answer = self.route.destination.put(&request).await;
+        drop(permit);
+        Ok(answer.map_or_else(Answer::Failed, Answer::Put))
+    }
+
+    async fn ask(&self, delivery: &Delivery, ask: Ask) -> Answer {
+        let store = &self.route.destination;
+        let key = self.key(delivery);
+        let answer = match ask {
+            Ask::Put => Err(super::place::out_of_step("put", &Answer::Locked)),
+            Ask::Versions => store.versions(&key).await.map(Answer::Versions),
+            Ask::Inspect(version) => store.inspect(&key, &version).await.map(Answer::Inspected),
+            Ask::ReadBack(version) => store.read_back(&key, &version).await.map(Answer::ReadBack),
+            Ask::Lock(version, until) => store
+                .lock(&key, &version, until)
+                .await
+                .map(|()| Answer::Locked),
+        };
+        answer.unwrap_or_else(Answer::Failed)
+    }
+
+    fn key(&self, delivery: &Delivery) -> String {
+        format!("{}{}", self.route.prefix, delivery.path)
+    }
+
+    fn good(&mut self) {
+        if self.health == Health::NotAsked {
+            self.health = Health::Good;
+        }
+    }
+
+    /// Whether asking the store for more makes no sense now.
+    pub(super) const fn is_over(&self) -> bool {
+        !matches!(self.health, Health::Good | Health::NotAsked)
+    }
+
+    async fn failed(
+        &mut self,
+        delivery: &mut Delivery,
+        failure: &Failure,
+    ) -> Result<(), DeliveryError> {
+        let error = note(failure);
+        match judge(failure, delivery.last_error_code.as_deref()) {
+            Verdict::Defer => {
+                let delay = self.backoff(delivery);
+                self.defer(delivery, error.clone(), delay).await?;
+                self.health = Health::Failing(error);
+            }
+            Verdict::DeferShortly => {
+                self.good();
+                let delay = self.route.policy.conflict_retry(&mut self.rng());
+                self.defer(delivery, error, delay).await?;
+            }
+            // The destination's own probe decides when it goes on; the object is well.
+            Verdict::Park => {
+                self.defer(delivery, error.clone(), Duration::ZERO).await?;
+                self.health = Health::Park(error);
+            }
+            Verdict::Clock => {
+                self.defer(delivery, error.clone(), Duration::ZERO).await?;
+                self.health = Health::ClockWrong(error);
+            }
+            Verdict::Block(reason) => {
+                self.good();
+                self.block(delivery, reason, error).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn body_failed(
+        &mut self,
+        delivery: &mut Delivery,
+        error: &BodyError,
+    ) -> Result<(), DeliveryError> {
+        let code = match error {
+            BodyError::Differs => {
+                let note = local_note("LocalBytesDiffer", &chain(error));
+                return self
+                    .block(delivery, BlockedReason::LocalBytesDiffer, note)
+                    .await;
+            }
+            BodyError::Missing => "file_missing",
+            BodyError::Unreadable(_) => "file_unreadable",
+        };
+        error!(
+            bundle = self.bundle_id,
+            destination = self.route.destination_id,
+            path = delivery.path,
+            error = chain(error),
+            "local evidence cannot be read ({code}); tried again by itself; \
+             the agent publishes missing files again when it starts"
+        );
+        let delay = self.backoff(delivery);
+        self.defer(delivery, local_note(code, &chain(error)), delay)
+            .await
+    }
+
+    async fn defer(
+        &mut self,
+        delivery: &mut Delivery,
+        error: ErrorNote,
+        delay: Duration,
+    ) -> Result<(), DeliveryError> {
+        let next_attempt_at = after(Timestamp::now(), delay);
+        self.apply(
+            delivery,
+            Change::Deferred {
+                error,
+                next_attempt_at,
+            },
+        )
+        .await
+    }
+
+    async fn block(
+        &mut self,
+        delivery: &mut Delivery,
+        reason: BlockedReason,
+        error: ErrorNote,
+    ) -> Result<(), DeliveryError> {
+        self.apply(delivery, Change::Blocked { reason, error })
+            .await
+    }
+
+    /// Commits the change, then says so, then believes it.
+    async fn apply(
+        &mut self,
+        delivery: &mut Delivery,
+        change: Change,
+    ) -> Result<(), DeliveryError> {
+        let rowid = delivery.delivery_rowid;
+        let written = change.clone();
+        let state = self
+            .route
+            .writer
+            .call(move |ledger| ledger.apply(rowid, &written, Timestamp::now()))
+            .await?;
+        delivery.state = state;
+        if change.error().is_some() {
+            delivery.attempts = delivery.attempts.saturating_add(1);
+        }
+        self.log(delivery, &change);
+        match change {
+            Change::PutSucceeded { version_id, .. } => {
+                delivery.version_id = Some(version_id);
+                delivery.next_attempt_at = Timestamp::UNIX_EPOCH;
+            }
+            Change::Adopted {
+                version_id,
+                retain_until,
+                ..
+            } => {
+                delivery.version_id = Some(version_id);
+                delivery.retain_until = Some(retain_until);
+                delivery.next_attempt_at = Timestamp::UNIX_EPOCH;
+            }
+            Change::Deferred {
+                next_attempt_at, ..
+            } => delivery.next_attempt_at = next_attempt_at,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn log(&self, delivery: &Delivery, change: &Change) {
+        let (bundle, destination) = (&self.bundle_id, &self.route.destination_id);
+        let (path, state, attempt) = (&delivery.path, delivery.state.as_str(), delivery.attempts);
+        let event = change.event().as_str();
+        match change {
+            Change::Deferred { error, .. } | Change::ObjectMissing { error, .. } => warn!(
+                bundle,
+                destination,
+                state,
+                attempt,
+                path,
+                code = error.code,
+                error = error.message,
+                "{event}"
+            ),
+            Change::Blocked { reason, error } => error!(
+                bundle,
+                destination,
+                state,
+                attempt,
+                path,
+                reason = reason.as_str(),
+                code = error.code,
+                error = error.message,
+                hint = reason.hint(),
+                "{event}"
+            ),
+            Change::PutSucceeded { version_id, .. } | Change::Adopted { version_id, .. } => {
+                info!(
+                    bundle,
+                    destination,
+                    state,
+                    attempt,
+                    path,
+                    version = version_id,
+                    "{event}"
+                );
+            }
+            Change::LockProven { locked_until, .. } => {
+                info!(bundle, destination, state, attempt, path, locked_until = %locked_until, "{event}");
+            }
+            Change::Released | Change::Retired => {
+                info!(bundle, destination, state, attempt, path, "{event}");
+            }
+        }
+    }
+
+    fn backoff(&self, delivery: &Delivery) -> Duration {
+        self.route
+            .policy
+            .backoff(delivery.attempts.saturating_add(1), &mut self.rng())
+    }
+
+    fn rng(&self) -> std::sync::MutexGuard<'_, fastrand::Rng> {
+        // A generator that a panic left behind is as random as before.
+        self.route
+            .rng
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn content_type(role: Role) -> &'static str {
+    match role {
+        Role::Artifact => "application/octet-stream",
+        Role::Signature => "application/vnd.dev.sigstore.bundle.v0.3+json",
+        Role::Bundle => "application/json",
+    }
+}
+
+fn local_note(code: &str, message: &str) -> ErrorNote {
+    ErrorNote {
+        class: "local",
+        code: code.to_owned(),
+        message: message.to_owned(),
+    }
+}
+
+fn after(now: Timestamp, delay: Duration) -> Timestamp {
+    let delay = SignedDuration::try_from(delay).unwrap_or(SignedDuration::MAX);
+    now.saturating_add(delay).unwrap_or(Timestamp::MAX)
+}
