@@ -11,7 +11,7 @@ use evidence::bundle::{
 };
 use evidence::chain::{Head, utc_day};
 use evidence::digest::Sha256;
-use evidence::findings::{Finding, consistency};
+use evidence::findings::{Finding, code, consistency};
 use evidence::incident::{Incident, Limits, SealedIncident, Source};
 use host::config::Settings;
 use jiff::Timestamp;
@@ -223,7 +223,7 @@ impl Sealer<'_> {
                 .map(|(bundle_id, sha256)| Related {
                     bundle_id,
                     sha256,
-                    relation: "incident_id_reused".to_owned(),
+                    relation: code::INCIDENT_ID_REUSED.to_owned(),
                 })
                 .collect(),
         ))
@@ -264,7 +264,7 @@ impl Sealer<'_> {
         findings.extend(consistency(&incident.body, now));
         if !related.is_empty() {
             findings.push(Finding::new(
-                "incident_id_reused",
+                code::INCIDENT_ID_REUSED,
                 "/incident/incident_id",
                 "an earlier bundle has this incident id with other bytes",
             ));
