@@ -82,32 +82,3 @@ impl Drop for Restore {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_runs_as_the_owner_and_root_is_restored() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("spool.db");
-        fs::write(&file, b"x").unwrap();
-        if !geteuid().is_root() {
-            // Not root: the identity must simply stay.
-            let seen = as_owner_of(&file, geteuid).unwrap();
-            assert_eq!(seen, geteuid());
-            return;
-        }
-        std::os::unix::fs::chown(&file, Some(4711), Some(4712)).unwrap();
-        let seen = as_owner_of(&file, || (geteuid().as_raw(), getegid().as_raw())).unwrap();
-        assert_eq!(seen, (4711, 4712));
-        assert!(geteuid().is_root());
-        assert!(getegid() == Gid::from_raw(0));
-    }
-
-    #[test]
-    fn a_missing_file_is_named() {
-        let error = as_owner_of(Path::new("/nonexistent/spool.db"), || ()).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/spool.db"));
-    }
-}
