@@ -1,10 +1,9 @@
 //! `bucket check`: the uploader's preflight, printed.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
-use destination::{Destination as _, Preflight, S3Destination, S3Options};
+use destination::{Destination as _, Preflight, S3Destination};
 use host::config::{DestinationSettings, Settings};
 use host::exit::ExitCode;
 use serde_json::{Value, json};
@@ -46,7 +45,8 @@ async fn check_all(
     let mut worst = ExitCode::Ok;
     let mut reports = Vec::new();
     for destination in chosen {
-        let store = S3Destination::connect(connection(destination, settings)).await;
+        let store =
+            S3Destination::connect(uploader::store_options(destination, &settings.uploader)).await;
         // The SDK learns a skewed clock from the first refusal.
         let result = match store.preflight().await {
             Err(failure) if failure.class == destination::Class::Clock => store.preflight().await,
@@ -140,20 +140,5 @@ fn print(report: &Value) {
     }
     if !report["remedy"].is_null() {
         println!("  remedy        {}", text("remedy"));
-    }
-}
-
-fn connection(destination: &DestinationSettings, settings: &Settings) -> S3Options {
-    S3Options {
-        destination_id: destination.destination_id.clone(),
-        bucket: destination.bucket.clone(),
-        prefix: destination.prefix.clone(),
-        region: destination.region.clone(),
-        endpoint: destination.endpoint.clone(),
-        path_style: destination.path_style,
-        profile: destination.profile.clone(),
-        credentials_file: None,
-        connect_timeout: Duration::from_secs(10),
-        request_timeout: Duration::from_secs(settings.uploader.request_timeout_secs),
     }
 }

@@ -14,5 +14,8 @@ pub mod status;
 mod desk;
 mod outbox;
 mod receipts;
+mod store;
 mod upload;
 mod worker;
+
+pub use store::store_options;

@@ -3,12 +3,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use destination::{S3Destination, S3Options};
-use host::config::{self, DestinationSettings, Settings};
+use destination::S3Destination;
+use host::config::{self, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uploader::daemon::{Configured, DaemonError, Ended, Places, run};
 use uploader::policy::Policy;
@@ -23,9 +22,6 @@ struct Arguments {
     #[arg(long, value_name = "FILE", env = config::CONFIG_PATH_VARIABLE, default_value = config::DEFAULT_PATH)]
     config: PathBuf,
 }
-
-/// No connection takes longer on a network that works.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -82,7 +78,11 @@ fn serve(arguments: &Arguments, mut settings: Settings) -> anyhow::Result<()> {
             }
             let mut destinations = Vec::with_capacity(settings.destinations.len());
             for destination in &settings.destinations {
-                let store = S3Destination::connect(options(destination, &settings)).await;
+                let store = S3Destination::connect(uploader::store_options(
+                    destination,
+                    &settings.uploader,
+                ))
+                .await;
                 destinations.push(Configured::new(destination, store));
             }
             let policy = Policy::from_settings(&settings.uploader);
@@ -107,21 +107,6 @@ fn serve(arguments: &Arguments, mut settings: Settings) -> anyhow::Result<()> {
             }
         }
     })
-}
-
-fn options(destination: &DestinationSettings, settings: &Settings) -> S3Options {
-    S3Options {
-        destination_id: destination.destination_id.clone(),
-        bucket: destination.bucket.clone(),
-        prefix: destination.prefix.clone(),
-        region: destination.region.clone(),
-        endpoint: destination.endpoint.clone(),
-        path_style: destination.path_style,
-        profile: destination.profile.clone(),
-        credentials_file: None,
-        connect_timeout: CONNECT_TIMEOUT,
-        request_timeout: Duration::from_secs(settings.uploader.request_timeout_secs),
-    }
 }
 
 /// The signals that end a run.
