@@ -52,9 +52,14 @@ impl Settings {
             source,
         };
         let mut text = String::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_MAX_BYTES).read_to_string(&mut text))
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        file.take(FILE_MAX_BYTES + 1)
+            .read_to_string(&mut text)
             .map_err(unreadable)?;
+        // Half a file would be settings that nobody wrote.
+        if text.len() as u64 > FILE_MAX_BYTES {
+            return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+        }
         Self::parse(&text, path, env)
     }
 

@@ -386,6 +386,45 @@ fn what_is_required_is_asked_for() {
 }
 
 #[test]
+fn ids_and_buckets_that_no_store_takes_are_refused() {
+    for (good, bad, key) in [
+        ("\"clinic-012\"", "\"../x\"", "client_id"),
+        (
+            "\"clinic-012-evidence\"",
+            "\"Not A Bucket\"",
+            "destination.primary.bucket",
+        ),
+        (
+            "\"clinic-012-evidence\"",
+            "\"s3://bucket\"",
+            "destination.primary.bucket",
+        ),
+        ("\"us-east-1\"", "\"\"", "destination.primary.region"),
+        ("\"primary\"", "\"a b\"", "destination.a b.id"),
+    ] {
+        let error = parse(&MINIMAL.replace(good, bad)).unwrap_err().to_string();
+        assert!(error.contains(key), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_long_is_refused_and_never_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("evidence.toml");
+    let comments = "# padding\n".repeat(110_000);
+    std::fs::write(
+        &path,
+        format!("{MINIMAL}{comments}[retention]\ndays = 3000\n"),
+    )
+    .unwrap();
+    let error = Settings::load(&path, std::iter::empty()).unwrap_err();
+    assert!(matches!(error, ConfigError::Unreadable { .. }), "{error}");
+    std::fs::write(&path, format!("{MINIMAL}[retention]\ndays = 3000\n")).unwrap();
+    let settings = Settings::load(&path, std::iter::empty()).unwrap();
+    assert_eq!(settings.destinations[0].retention_days, 3000);
+}
+
+#[test]
 fn a_credential_in_an_endpoint_is_not_repeated() {
     let text = with(
         "destination",

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::dir::Dir;
@@ -136,14 +137,9 @@ pub fn remove_leftovers(dir: impl AsFd) -> Result<usize, FileError> {
     let mut removed = 0;
     for entry in listing.iter() {
         let entry = entry.map_err(failed)?;
-        if entry
-            .file_name()
-            .to_bytes()
-            .starts_with(TEMP_PREFIX.as_bytes())
-        {
-            let name =
-                OsString::from(String::from_utf8_lossy(entry.file_name().to_bytes()).as_ref());
-            remove(&dir, name)?;
+        let name = entry.file_name().to_bytes();
+        if name.starts_with(TEMP_PREFIX.as_bytes()) {
+            remove(&dir, OsStr::from_bytes(name))?;
             removed += 1;
         }
     }
