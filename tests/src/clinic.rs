@@ -83,7 +83,7 @@ impl Clinic {
                  [paths]\nstate_dir = \"{shown}/state\"\n\
                  [signing]\nkey = \"{shown}/keys/evidence.key\"\npassword_file = \"{shown}/keys/password\"\n\
                  [agent]\nmin_free_bytes = 1048576\ngroup_limit = 16\n\
-                 [uploader]\nbackoff_min_ms = 10\nbackoff_max_secs = 1\n\
+                 [uploader]\nbackoff_min_ms = 10\nbackoff_max_secs = 1\npark_probe_secs = 1\n\
                  [[destination]]\nid = \"main\"\nbucket = \"{BUCKET}\"\nprefix = \"p/\"\n\
                  region = \"us-east-1\"\nendpoint = \"{}\"\npath_style = true\n\
                  [log]\nformat = \"json\"\n",

@@ -171,6 +171,72 @@ fn what_is_malformed_is_quarantined_listed_and_can_be_retried() {
 }
 
 #[test]
+fn what_is_blocked_is_shown_with_a_remedy_and_goes_on_once_released() {
+    let mut clinic = Clinic::new();
+    clinic.sandbox.faults().add(
+        sandbox::Fault::on("PutObject", sandbox::Action::answer(400, "EntityTooLarge"))
+            .key(".json.bundle"),
+    );
+    clinic.start(Role::Agent);
+    clinic.start(Role::Uploader);
+    clinic.drop_document("one.json", &document("INC-1"));
+    let blocked = |c: &Clinic| c.cli_json(&["blocked", "list", "--json"]);
+    clinic.wait_until("the block", |c| blocked(c) != Value::Array(Vec::new()));
+    let item = blocked(&clinic)[0].clone();
+    assert_eq!(item["error"]["code"], "EntityTooLarge");
+    assert!(!item["hint"].as_str().unwrap().is_empty());
+    let id = item["bundle_id"].as_str().unwrap().to_owned();
+    assert_eq!(
+        clinic.cli_json(&["status", "--json"])["blocked"][0]["bundle_id"],
+        id.as_str()
+    );
+    assert_eq!(
+        clinic.cli_json(&["show", &id, "--json"])["storage_locations"][0]["state"],
+        "planned"
+    );
+
+    clinic.sandbox.faults().clear();
+    assert!(clinic.cli(&["blocked", "release", &id]).status.success());
+    clinic.wait_until("confirmation", Clinic::is_settled);
+    assert_eq!(
+        clinic.cli_json(&["show", &id, "--json"])["storage_locations"][0]["state"],
+        "confirmed"
+    );
+    assert_eq!(
+        clinic.cli(&["blocked", "release", &id]).status.code(),
+        Some(3),
+        "nothing is left"
+    );
+}
+
+#[test]
+fn a_parked_destination_says_why_and_recovers_by_itself() {
+    let mut clinic = Clinic::new();
+    let fault = clinic
+        .sandbox
+        .faults()
+        .add(sandbox::Fault::always(sandbox::Action::answer(
+            403,
+            "AccessDenied",
+        )));
+    clinic.start(Role::Agent);
+    clinic.start(Role::Uploader);
+    clinic.drop_document("one.json", &document("INC-1"));
+    let destination =
+        |c: &Clinic| c.cli_json(&["status", "--json"])["delivery"]["destinations"][0].clone();
+    clinic.wait_until("the park", |c| destination(c)["state"] == "parked");
+    assert!(
+        destination(&clinic)["reason"]
+            .as_str()
+            .unwrap()
+            .contains("AccessDenied")
+    );
+    clinic.sandbox.faults().remove(fault);
+    clinic.wait_until("confirmation", Clinic::is_settled);
+    assert_eq!(destination(&clinic)["state"], "ok");
+}
+
+#[test]
 fn submit_checks_before_it_drops() {
     let mut clinic = Clinic::new();
     let good = clinic.dir.path().join("good.json");
