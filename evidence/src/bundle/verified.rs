@@ -134,3 +134,84 @@ fn content_hash(document: &Value) -> Result<String, VerifyError> {
         .map_err(|_| VerifyError::Inconsistent("the content has no canonical form"))?;
     Ok(Sha256::of(&canonical).prefixed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Draft, Kind, Producer, SealedBundle, TimeSource};
+    use super::*;
+    use crate::chain::{Head, new_chain_id};
+    use crate::keys::PrivateKey;
+
+    fn sealed() -> (PrivateKey, SealedBundle) {
+        let (key, _) = PrivateKey::generate(b"").unwrap();
+        let producer = Producer {
+            name: "test".to_owned(),
+            version: "1".to_owned(),
+            boot_id: "b".to_owned(),
+        };
+        let head = Head::Empty {
+            chain_id: new_chain_id(),
+            predecessor: None,
+        };
+        let bundle = Draft {
+            bundle_id: "EB-20261121-0001".parse().unwrap(),
+            kind: Kind::Probe,
+            client_id: "c",
+            host_id: "h",
+            generated_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+            chain: head.next(),
+            producer: &producer,
+            time: &TimeSource::unknown(),
+            related_to: Vec::new(),
+            body: serde_json::json!({"probe": {"n": 1}}),
+            plan: Vec::new(),
+        }
+        .seal(&key)
+        .unwrap();
+        (key, bundle)
+    }
+
+    /// What the key's holder would get by signing a document that says something untrue.
+    fn signed_again(
+        key: &PrivateKey,
+        bundle: &SealedBundle,
+        from: &str,
+        to: &str,
+    ) -> Result<VerifiedBundle, VerifyError> {
+        let text = std::str::from_utf8(&bundle.bytes).unwrap();
+        assert!(text.contains(from), "{text}");
+        let bytes = text.replacen(from, to, 1).into_bytes();
+        let file = signature::sign(&bytes, Sha256::of(&bytes), key).unwrap();
+        VerifiedBundle::verify(&bytes, &file, key.public())
+    }
+
+    #[test]
+    fn a_signed_bundle_whose_content_hash_is_wrong_is_refused() {
+        let (key, bundle) = sealed();
+        assert!(
+            signed_again(&key, &bundle, "{\n", "{ \n").is_ok(),
+            "white space is no content"
+        );
+        let wrong = signed_again(&key, &bundle, "\"n\": 1", "\"n\": 2");
+        assert!(matches!(wrong, Err(VerifyError::Hash { .. })), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_signed_bundle_that_names_another_key_is_refused() {
+        let (key, bundle) = sealed();
+        let (other, _) = PrivateKey::generate(b"").unwrap();
+        let named = key.public().key_id();
+        let wrong = signed_again(&key, &bundle, &named, &other.public().key_id());
+        assert!(
+            matches!(wrong, Err(VerifyError::Inconsistent(_))),
+            "{wrong:?}"
+        );
+    }
+
+    #[test]
+    fn the_signature_is_looked_at_before_anything_of_the_payload() {
+        let (key, bundle) = sealed();
+        let wrong = VerifiedBundle::verify(b"not even JSON", &bundle.signature, key.public());
+        assert!(matches!(wrong, Err(VerifyError::Signature(_))), "{wrong:?}");
+    }
+}
