@@ -90,7 +90,13 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
 fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<String>> {
     match PasswordSources::of_process(file).read() {
         Ok((password, _)) => Ok(password),
-        Err(SecretError::Missing) => Ok(prompt("Password for the signing key", confirm)?),
+        Err(missing @ SecretError::Missing) => {
+            prompt("Password for the signing key", confirm).map_err(|error| match error {
+                // Nobody to ask: the other ways are what helps.
+                SecretError::Prompt(_) => anyhow::Error::new(error).context(missing),
+                error => error.into(),
+            })
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 //! nothing of ours is left behind that a daemon could not use.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -25,10 +26,10 @@ struct Status {
     at: Timestamp,
     /// What the agent has; absent before its first start.
     spool: Option<SpoolCounts>,
-    /// Drops that wait in the folder.
-    waiting_drops: usize,
-    /// Drops in quarantine now.
-    in_quarantine: usize,
+    /// Drops that wait in the folder; null when this user may not list it.
+    waiting_drops: Option<usize>,
+    /// Drops in quarantine now; null when this user may not list them.
+    in_quarantine: Option<usize>,
     /// Objects that are not confirmed yet, over all destinations.
     pending: u64,
     /// What the uploader has; absent before its first start.
@@ -106,13 +107,18 @@ fn look(settings: &Settings) -> Result<Status> {
     })
 }
 
-fn count(folder: &Path, is_counted: impl Fn(&str) -> bool) -> usize {
-    fs::read_dir(folder).map_or(0, |entries| {
-        entries
-            .flatten()
-            .filter(|e| is_counted(&e.file_name().to_string_lossy()))
-            .count()
-    })
+/// `None` when the folder cannot be listed: a folder that is hidden is not an empty one.
+fn count(folder: &Path, is_counted: impl Fn(&str) -> bool) -> Option<usize> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Some(
+            entries
+                .flatten()
+                .filter(|e| is_counted(&e.file_name().to_string_lossy()))
+                .count(),
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
+        Err(_) => None,
+    }
 }
 
 fn print(status: &Status) {
@@ -140,9 +146,13 @@ fn print(status: &Status) {
             );
         }
     }
+    let known = |count: Option<usize>| {
+        count.map_or_else(|| "(not allowed to look)".to_owned(), |n| n.to_string())
+    };
     println!(
         "waiting    {} drops; {} in quarantine now",
-        status.waiting_drops, status.in_quarantine
+        known(status.waiting_drops),
+        known(status.in_quarantine)
     );
     match &status.delivery {
         None => println!("uploader   has not run yet"),
