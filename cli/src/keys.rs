@@ -65,7 +65,13 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
     let password = password(files.password_file.as_deref(), true)?;
     let (key, text) = PrivateKey::generate(password.as_bytes())?;
     write_new(&files.key, text.as_bytes(), 0o400)?;
-    write_new(&files.public, key.public().to_pem().as_bytes(), 0o644)?;
+    if let Err(error) = write_new(&files.public, key.public().to_pem().as_bytes(), 0o644) {
+        // Nothing can have been signed with the key yet, and half a pair stands in the way of the
+        // next attempt.
+        fs::remove_file(&files.key)
+            .with_context(|| format!("removing {} again", files.key.display()))?;
+        return Err(error);
+    }
     if files.digest.symlink_metadata().is_err() {
         let secret = DigestKey::generate()?;
         let text = Zeroizing::new(format!("{}\n", hex::encode(secret.expose())));
@@ -115,6 +121,14 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
         .with_context(context)?;
     file.write_all(bytes).with_context(context)?;
     file.sync_all().with_context(context)?;
+    if let Some(folder) = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        fs::File::open(folder)
+            .and_then(|dir| dir.sync_all())
+            .with_context(context)?;
+    }
     Ok(())
 }
 
