@@ -5,16 +5,19 @@ use jiff::Timestamp;
 /// What the uploader does about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// 5xx, SlowDown, 429, RequestTimeout, network, TLS: back off and try again, for ever.
+    /// 503, SlowDown, 429, RequestTimeout, network, TLS, and any 5xx to a call that only reads:
+    /// back off and try again, for ever. Nothing was changed.
     Transient,
     /// 409 ConditionalRequestConflict, OperationAborted: a short jitter, then again.
     ConflictRetry,
     /// 412: something is at the key; inspect its versions.
     Occupied,
-    /// The request may have taken effect (response lost): inspect before putting again.
+    /// The request may have taken effect (response lost, or a 5xx other than 503 to a call that
+    /// changes something): inspect before putting again.
     OutcomeUnknown,
-    /// AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch, ExpiredToken, NoSuchBucket, KMS:
-    /// park the destination, probe, keep everything.
+    /// AccessDenied, InvalidAccessKeyId, SignatureDoesNotMatch, ExpiredToken, NoSuchBucket, KMS, a
+    /// bucket without Object Lock, no credentials, an answer that is not a store's: park the
+    /// destination, probe, keep everything.
     Park,
     /// RequestTimeTooSkewed, date rejected: derive the clock offset again.
     Clock,

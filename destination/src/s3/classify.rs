@@ -53,24 +53,20 @@ where
             let raw = answer.raw();
             let status = raw.status().as_u16();
             let server_date = raw.headers().get("date").and_then(http_date);
-            let code = answer
-                .err()
-                .code()
-                .unwrap_or_else(|| code_of(status))
-                .to_owned();
+            let code = answer.err().code();
             let message = answer
                 .err()
                 .message()
                 .unwrap_or("the store gave no message");
             Failure {
-                class: of_answer(call, &code, status, message),
+                class: of_answer(call, code, status, message),
                 operation,
                 message: message
                     .chars()
                     .filter(|c| !c.is_control())
                     .take(MESSAGE_CHARS)
                     .collect(),
-                code,
+                code: code.unwrap_or_else(|| code_of(status)).to_owned(),
                 status: Some(status),
                 server_date,
                 source: None,
@@ -102,7 +98,10 @@ where
         SdkError::TimeoutError(_) => (call.without_answer(), "Timeout"),
         SdkError::ConstructionFailure(_) => (Class::BlockItem, "NotARequest"),
         SdkError::ResponseError(_) => (call.without_answer(), "BadResponse"),
-        _ if says(&["credential", "profile"]) => (Class::Park, "NoCredentials"),
+        // "identity resolver timed out": a `credential_process` that does not end, for example.
+        _ if says(&["credential", "profile", "identity resolver"]) => {
+            (Class::Park, "NoCredentials")
+        }
         _ if says(&["dns error", "failed to lookup"]) => (Class::Transient, "Dns"),
         _ if says(&["certificate", "tls", "handshake"]) => (no_answer, "Tls"),
         _ if says(&["connection refused"]) => (Class::Transient, "ConnectionRefused"),
@@ -132,13 +131,18 @@ where
     }
 }
 
-/// An answer without a code: HEAD has no body.
+/// Names an answer without a code: HEAD has no body, and a proxy is no store.
 const fn code_of(status: u16) -> &'static str {
     match status {
         400 => "BadRequest",
+        401 => "Unauthorized",
         403 => "AccessDenied",
         404 => "NotFound",
+        407 => "ProxyAuthenticationRequired",
+        408 => "RequestTimeout",
+        409 => "Conflict",
         412 => "PreconditionFailed",
+        413 => "EntityTooLarge",
         429 => "TooManyRequests",
         500 => "InternalError",
         503 => "ServiceUnavailable",
@@ -146,7 +150,11 @@ const fn code_of(status: u16) -> &'static str {
     }
 }
 
-fn of_answer(call: Call, code: &str, status: u16, message: &str) -> Class {
+/// Codes: Amazon S3 API Reference, "Error responses"; MinIO's where they differ.
+fn of_answer(call: Call, code: Option<&str>, status: u16, message: &str) -> Class {
+    let Some(code) = code else {
+        return of_status(call, status);
+    };
     match code {
         "PreconditionFailed" => Class::Occupied,
         "ConditionalRequestConflict" | "OperationAborted" => Class::ConflictRetry,
@@ -159,6 +167,10 @@ fn of_answer(call: Call, code: &str, status: u16, message: &str) -> Class {
         | "Throttling"
         | "ThrottlingException"
         | "XMinioServerNotInitialized" => Class::Transient,
+        // The body came short on the way, so nothing was stored.
+        "IncompleteBody" => Class::Transient,
+        // The object went between two questions; the next attempt looks and finds out.
+        "NoSuchKey" | "NoSuchVersion" => Class::Transient,
         "RequestTimeTooSkewed" | "RequestExpired" => Class::Clock,
         "AccessDenied"
         | "InvalidAccessKeyId"
@@ -175,29 +187,55 @@ fn of_answer(call: Call, code: &str, status: u16, message: &str) -> Class {
         | "AuthorizationHeaderMalformed"
         | "InvalidBucketName"
         | "MethodNotAllowed"
-        | "InvalidRequestObjectLock"
         | "NotImplemented" => Class::Park,
         _ if code.starts_with("KMS.") || code.starts_with("Kms") => Class::Park,
-        // The lock date was judged by the store's clock to lie in the past.
-        "InvalidArgument" if message.contains("retain until date") => Class::Clock,
+        // The same codes for the request, its date, and the bucket: only the words tell them
+        // apart. S3 says InvalidArgument for a date in the past, MinIO InvalidRequest.
+        "InvalidArgument" | "InvalidRequest" => of_words(message),
         "BadDigest"
         | "InvalidDigest"
         | "XAmzContentSHA256Mismatch"
         | "XAmzContentChecksumMismatch"
         | "EntityTooLarge"
         | "EntityTooSmall"
-        | "InvalidRequest"
-        | "InvalidArgument"
         | "KeyTooLongError"
-        | "MissingContentLength"
-        | "IncompleteBody" => Class::BlockItem,
-        _ if status == 412 => Class::Occupied,
-        _ if status == 409 => Class::ConflictRetry,
-        _ if status == 429 || status == 503 => Class::Transient,
+        | "MissingContentLength" => Class::BlockItem,
+        _ => match status {
+            409 | 412 | 429 | 500.. => of_status(call, status),
+            300..=399 | 401 | 403 | 404 => Class::Park,
+            _ => Class::BlockItem,
+        },
+    }
+}
+
+fn of_words(message: &str) -> Class {
+    let words = message.to_lowercase();
+    if words.contains("retain until date must be in the future") {
+        // Judged by the store's clock, the lock would already be over.
+        Class::Clock
+    } else if words.contains("missing object lock configuration")
+        || words.contains("missing objectlockconfiguration")
+    {
+        // True of every object for this bucket: isolating them one by one would block them all.
+        Class::Park
+    } else {
+        Class::BlockItem
+    }
+}
+
+/// An answer without a code says nothing about the object: it is a HEAD, whose refusals for an
+/// expired token (400), a denial (403) and a wrong region (301) have no body, or somebody who is
+/// not the store, such as a proxy or a guest network's page. Blocking items for that would block
+/// them all.
+fn of_status(call: Call, status: u16) -> Class {
+    match status {
+        408 | 429 | 503 => Class::Transient,
+        409 => Class::ConflictRetry,
+        412 => Class::Occupied,
+        413 => Class::BlockItem,
         // 500, 502 and 504 do not say whether the object was stored.
-        _ if status >= 500 => call.without_answer(),
-        _ if matches!(status, 301 | 307 | 401 | 403 | 404) => Class::Park,
-        _ => Class::BlockItem,
+        500.. => call.without_answer(),
+        _ => Class::Park,
     }
 }
 
@@ -219,7 +257,7 @@ mod tests {
     #[test]
     fn every_row_of_the_error_table_has_its_class() {
         let put = Call::changing("PutObject");
-        let table: [(&str, u16, Class); 30] = [
+        let table = [
             ("InternalError", 500, Class::OutcomeUnknown),
             ("BadGateway", 502, Class::OutcomeUnknown),
             ("ServiceUnavailable", 503, Class::Transient),
@@ -249,19 +287,87 @@ mod tests {
             ("InvalidRequest", 400, Class::BlockItem),
             ("InvalidArgument", 400, Class::BlockItem),
             ("KeyTooLongError", 400, Class::BlockItem),
+            ("IncompleteBody", 400, Class::Transient),
+            ("NoSuchKey", 404, Class::Transient),
+            ("NoSuchVersion", 404, Class::Transient),
+            ("XMinioStorageFull", 507, Class::OutcomeUnknown),
             ("NeverHeardOf", 418, Class::BlockItem),
         ];
         for (code, status, class) in table {
-            assert_eq!(of_answer(put, code, status, ""), class, "{code} {status}");
+            let found = of_answer(put, Some(code), status, "");
+            assert_eq!(found, class, "{code} {status}");
         }
-        let late = "The retain until date must be in the future!";
-        assert_eq!(of_answer(put, "InvalidArgument", 400, late), Class::Clock);
+    }
+
+    #[test]
+    fn one_code_for_several_faults_is_told_apart_by_its_words() {
+        let put = Call::changing("PutObject");
+        for (code, message, class) in [
+            (
+                "InvalidArgument",
+                "The retain until date must be in the future!",
+                Class::Clock,
+            ),
+            (
+                "InvalidRequest",
+                "the retain until date must be in the future",
+                Class::Clock,
+            ),
+            (
+                "InvalidRequest",
+                "Bucket is missing Object Lock Configuration",
+                Class::Park,
+            ),
+            (
+                "InvalidRequest",
+                "Bucket is missing ObjectLockConfiguration",
+                Class::Park,
+            ),
+            (
+                "InvalidArgument",
+                "The retain until date must be provided in ISO 8601 format",
+                Class::BlockItem,
+            ),
+            ("InvalidRequest", "", Class::BlockItem),
+        ] {
+            assert_eq!(of_answer(put, Some(code), 400, message), class, "{message}");
+        }
+    }
+
+    #[test]
+    fn an_answer_without_a_code_blames_the_object_only_for_its_size() {
+        let put = Call::changing("PutObject");
+        for (status, class) in [
+            (301, Class::Park),
+            (302, Class::Park),
+            (400, Class::Park),
+            (401, Class::Park),
+            (403, Class::Park),
+            (404, Class::Park),
+            (405, Class::Park),
+            (407, Class::Park),
+            (408, Class::Transient),
+            (409, Class::ConflictRetry),
+            (411, Class::Park),
+            (412, Class::Occupied),
+            (413, Class::BlockItem),
+            (429, Class::Transient),
+            (500, Class::OutcomeUnknown),
+            (502, Class::OutcomeUnknown),
+            (503, Class::Transient),
+            (504, Class::OutcomeUnknown),
+        ] {
+            assert_eq!(of_answer(put, None, status, ""), class, "{status}");
+        }
     }
 
     #[test]
     fn an_unclear_answer_to_a_reading_call_changes_nothing_and_is_transient() {
         let head = Call::reading("HeadObject");
-        assert_eq!(of_answer(head, "InternalError", 500, ""), Class::Transient);
+        assert_eq!(
+            of_answer(head, Some("InternalError"), 500, ""),
+            Class::Transient
+        );
         assert_eq!(head.without_answer(), Class::Transient);
         assert_eq!(
             Call::changing("PutObject").without_answer(),

@@ -9,22 +9,15 @@ mod adversary;
 mod answer;
 mod classify;
 mod clock;
+mod connection;
 
-use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
-
-use aws_config::BehaviorVersion;
-use aws_config::timeout::TimeoutConfig;
-use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
-use aws_sdk_s3::config::{Region, RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumMode, ObjectLockEnabled, ObjectLockMode, ObjectLockRetention,
-    ObjectLockRetentionMode,
+    BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, ChecksumType, ObjectLockEnabled,
+    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,32 +28,9 @@ use crate::{
 };
 use answer::{etag, sha256_of, time, whole_seconds};
 use classify::{Call, classify};
-use clock::{DateKeeper, ServerClock, SigningClock};
-
-/// How to reach one bucket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct S3Options {
-    /// The configured id.
-    pub destination_id: String,
-    /// Bucket name.
-    pub bucket: String,
-    /// Empty, or ends with `/`; keys given to [`Destination`] contain it already.
-    pub prefix: String,
-    /// AWS region.
-    pub region: String,
-    /// For stores that are not AWS.
-    pub endpoint: Option<String>,
-    /// The bucket in the path instead of the host name.
-    pub path_style: bool,
-    /// A profile in the AWS config files.
-    pub profile: Option<String>,
-    /// An AWS credentials file instead of the usual one.
-    pub credentials_file: Option<PathBuf>,
-    /// Longest wait for a connection.
-    pub connect_timeout: Duration,
-    /// Longest wait for a whole request.
-    pub request_timeout: Duration,
-}
+use clock::ServerClock;
+pub use connection::S3Options;
+use connection::make_client;
 
 /// One S3 bucket with Object Lock.
 pub struct S3Destination {
@@ -101,16 +71,28 @@ impl S3Destination {
 
     /// The store's date with the answer that has just come.
     fn date(&self, operation: &'static str) -> Result<Timestamp, Failure> {
-        self.clock.now().ok_or_else(|| Failure {
+        self.clock.now().ok_or_else(|| {
+            let message = "the store's answer has no Date, so no retention can be counted from it";
+            self.half_answer(operation, "NoDate", message)
+        })
+    }
+
+    /// The store answered, and something that it must tell is missing.
+    fn half_answer(
+        &self,
+        operation: &'static str,
+        code: &'static str,
+        message: &'static str,
+    ) -> Failure {
+        Failure {
             class: Class::Transient,
             operation,
-            code: "NoDate".to_owned(),
+            code: code.to_owned(),
             status: None,
-            message: "the store's answer has no Date, so no retention can be counted from it"
-                .to_owned(),
-            server_date: None,
+            message: message.to_owned(),
+            server_date: self.clock.now(),
             source: None,
-        })
+        }
     }
 
     async fn head_bucket(&self) -> Result<(), Failure> {
@@ -164,37 +146,6 @@ impl S3Destination {
 fn is_skewed(signed_at: Timestamp, failure: &Failure) -> bool {
     let off_secs = |date: Timestamp| date.duration_since(signed_at).as_secs().abs();
     failure.status == Some(403) && failure.server_date.is_some_and(|date| off_secs(date) > 300)
-}
-
-async fn make_client(options: &S3Options, clock: &Arc<ServerClock>) -> Client {
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(options.connect_timeout)
-        .operation_timeout(options.request_timeout)
-        .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(options.region.clone()))
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(timeouts);
-    if let Some(file) = &options.credentials_file {
-        let files = EnvConfigFiles::builder()
-            .with_file(EnvConfigFileKind::Credentials, file)
-            .build();
-        loader = loader.profile_files(files);
-    }
-    if let Some(profile) = &options.profile {
-        loader = loader.profile_name(profile);
-    }
-    let shared = loader.load().await;
-    let mut config = aws_sdk_s3::config::Builder::from(&shared)
-        .force_path_style(options.path_style)
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .time_source(SigningClock::new(Arc::clone(clock)))
-        .interceptor(DateKeeper::new(Arc::clone(clock)));
-    if let Some(endpoint) = &options.endpoint {
-        config = config.endpoint_url(endpoint);
-    }
-    Client::from_conf(config.build())
 }
 
 /// The lock that mode and date describe; `None` when there is no whole one.
@@ -322,6 +273,11 @@ impl Destination for S3Destination {
             }
         };
         let server_date = self.date("HeadObject")?;
+        let size_bytes = head.content_length().and_then(|n| u64::try_from(n).ok());
+        let size_bytes = size_bytes.ok_or_else(|| {
+            let message = "the store's answer does not tell the size of the object";
+            self.half_answer("HeadObject", "NoSize", message)
+        })?;
         let mode = head.object_lock_mode().map(ObjectLockMode::as_str);
         let until = head.object_lock_retain_until_date().and_then(time);
         let lock = match lock(mode, until) {
@@ -334,19 +290,19 @@ impl Destination for S3Destination {
             .is_some_and(|sse| sse.as_str() != "AES256");
         let customer_key = head.sse_customer_algorithm().is_some();
         let etag = etag(head.e_tag());
+        // A composite checksum is the hash of the parts' hashes; servers differ in whether they
+        // mark it with its suffix, its type, or both.
+        let composite = head.checksum_type() == Some(&ChecksumType::Composite);
         Ok(Some(Stored {
             version_id: version_id.to_owned(),
-            size_bytes: head
-                .content_length()
-                .and_then(|n| u64::try_from(n).ok())
-                .unwrap_or(0),
+            size_bytes,
             etag_is_md5: !kms
                 && !customer_key
                 && etag
                     .as_ref()
                     .is_some_and(|e| e.len() == 32 && !e.contains('-')),
             etag,
-            sha256: sha256_of(head.checksum_sha256()),
+            sha256: sha256_of(head.checksum_sha256().filter(|_| !composite)),
             lock,
             last_modified: head.last_modified().and_then(time),
             server_date,
@@ -355,15 +311,15 @@ impl Destination for S3Destination {
 
     async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, Failure> {
         let mut found = Vec::new();
-        let (mut key_marker, mut version_marker) = (None, None);
+        let mut markers: (Option<String>, Option<String>) = (None, None);
         loop {
             let page = self
                 .client()
                 .list_object_versions()
                 .bucket(self.bucket())
                 .prefix(key)
-                .set_key_marker(key_marker)
-                .set_version_id_marker(version_marker)
+                .set_key_marker(markers.0.clone())
+                .set_version_id_marker(markers.1.clone())
                 .send()
                 .await
                 .map_err(|error| classify(Call::reading("ListObjectVersions"), error))?;
@@ -397,8 +353,12 @@ impl Destination for S3Destination {
             if page.is_truncated() != Some(true) || beyond {
                 break;
             }
-            key_marker = page.next_key_marker().map(ToOwned::to_owned);
-            version_marker = page.next_version_id_marker().map(ToOwned::to_owned);
+            let next = (page.next_key_marker, page.next_version_id_marker);
+            if next.0.is_none() || next == markers {
+                let message = "the listing goes on, but does not say where";
+                return Err(self.half_answer("ListObjectVersions", "ListingStuck", message));
+            }
+            markers = next;
         }
         found.sort_by_key(|v| (!v.is_latest, v.last_modified.map(std::cmp::Reverse)));
         Ok(found)
@@ -452,6 +412,8 @@ impl Destination for S3Destination {
             .bucket(self.bucket())
             .key(key)
             .version_id(version_id)
+            // S3 wants a digest of this body; the SDK's own choice would be CRC32.
+            .checksum_algorithm(ChecksumAlgorithm::Sha256)
             .retention(retention)
             .send()
             .await

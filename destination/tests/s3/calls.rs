@@ -8,7 +8,7 @@ use sandbox::{Action, Fault};
 
 use crate::start;
 
-fn request(key: &str, bytes: &'static [u8]) -> PutRequest {
+pub(crate) fn request(key: &str, bytes: &'static [u8]) -> PutRequest {
     let until = Timestamp::now() + SignedDuration::from_hours(24);
     PutRequest {
         key: key.to_owned(),

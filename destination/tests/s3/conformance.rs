@@ -25,7 +25,7 @@ fn failed(checks: &[Check]) -> Vec<&'static str> {
 async fn the_sandbox_passes_the_suite() {
     let (_sandbox, store) = start().await;
     let checks = suite().run(&store).await;
-    assert_eq!(checks.len(), 13);
+    assert_eq!(checks.len(), 14);
     assert_eq!(failed(&checks), Vec::<&str>::new(), "{checks:#?}");
 }
 

@@ -1,7 +1,11 @@
-//! The S3 destination against the embedded endpoint.
+//! The S3 destination against the embedded endpoint, and against a peer with fixed answers.
 
+mod bucket;
 mod calls;
 mod conformance;
+mod credentials;
+mod peer;
+mod wire;
 
 use std::time::Duration;
 
@@ -19,29 +23,35 @@ pub(crate) async fn start() -> (Sandbox, S3Destination) {
 }
 
 pub(crate) async fn connect(sandbox: &Sandbox) -> S3Destination {
-    // One identity for every sandbox of this process, so the environment is the same for all.
     let identity = sandbox.credentials();
-    let folder = tempfile::tempdir().unwrap().keep();
-    let profile = folder.join("credentials");
-    std::fs::write(
-        &profile,
-        format!(
-            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
-            identity.access_key, identity.secret_key
-        ),
-    )
-    .unwrap();
-    S3Destination::connect(S3Options {
+    S3Destination::connect(options_for(
+        sandbox.endpoint(),
+        &identity.access_key,
+        &identity.secret_key,
+    ))
+    .await
+}
+
+/// A credentials file of one profile.
+pub(crate) fn credentials(access_key: &str, secret_key: &str) -> String {
+    format!("[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n")
+}
+
+/// Options with these credentials in a file of their own, as the environment is shared by all
+/// tests of this process.
+pub(crate) fn options_for(endpoint: String, access_key: &str, secret_key: &str) -> S3Options {
+    let file = tempfile::tempdir().unwrap().keep().join("credentials");
+    std::fs::write(&file, credentials(access_key, secret_key)).unwrap();
+    S3Options {
         destination_id: "test".to_owned(),
         bucket: BUCKET.to_owned(),
         prefix: String::new(),
         region: "us-east-1".to_owned(),
-        endpoint: Some(sandbox.endpoint()),
+        endpoint: Some(endpoint),
         path_style: true,
         profile: None,
-        credentials_file: Some(profile),
+        credentials_file: Some(file),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
-    })
-    .await
+    }
 }
