@@ -20,7 +20,8 @@ pub(crate) fn is_behind_files(
     chain_folder: &Path,
     key: &PublicKey,
 ) -> Result<bool, AgentError> {
-    // Year, month and day folders, newest first: what the spool lacks was sealed last.
+    // Newest day first, since what the spool lacks was most likely sealed last; but every day is
+    // looked at, because a clock that was set back seals into an earlier one.
     let mut days = Vec::new();
     for year in folders(chain_folder) {
         for month in folders(&year) {
@@ -29,7 +30,6 @@ pub(crate) fn is_behind_files(
     }
     days.sort();
     for day in days.iter().rev() {
-        let mut known = false;
         let Ok(entries) = fs::read_dir(day) else {
             continue;
         };
@@ -40,16 +40,9 @@ pub(crate) fn is_behind_files(
                 .to_str()
                 .and_then(|n| n.strip_suffix(".json")?.parse::<BundleId>().ok());
             let Some(id) = id else { continue };
-            if spool.knows_bundle(&id.to_string())? {
-                known = true;
-            } else if is_signed(&dir, &id, key) {
+            if !spool.knows_bundle(&id.to_string())? && is_signed(&dir, &id, key) {
                 return Ok(true);
             }
-        }
-        // Days before one that is wholly known cannot hold what the newest spool lacks, unless
-        // the clock was set back: then the day of the head is looked at as well, being the newest.
-        if known {
-            return Ok(false);
         }
     }
     Ok(false)

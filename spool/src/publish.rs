@@ -113,7 +113,7 @@ impl Spool {
         )?)
     }
 
-    /// Every bundle id of the present chain on the day of `like`, for comparing with the files.
+    /// Whether a bundle of that name was sealed by this spool, in whichever chain.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -111,11 +111,22 @@ fn what_a_crash_tore_or_lost_is_published_again_byte_for_byte() {
 
 #[test]
 fn a_spool_restored_from_an_older_snapshot_starts_a_chain_that_names_the_old_one() {
+    restored_snapshot("2026-11-21T11:00:00Z");
+}
+
+#[test]
+fn a_restored_snapshot_is_noticed_also_when_the_clock_was_set_back_a_day() {
+    restored_snapshot("2026-11-20T10:00:00Z");
+}
+
+/// Seals, snapshots, seals again at `second_seal`, restores, seals once more.
+fn restored_snapshot(second_seal: &str) {
     let clinic = Clinic::new();
     clinic.drop_incident("INC-1");
     clinic.agent().pass().unwrap();
     let snapshot = clinic.dir.path().join("snapshot");
     copy_folder(&clinic.state("spool"), &snapshot);
+    clinic.set_clock(second_seal);
     clinic.drop_incident("INC-2");
     clinic.agent().pass().unwrap();
     let old = clinic.bundles();
