@@ -12,7 +12,10 @@ mod s3;
 use std::future::Future;
 
 pub use failure::{Class, Failure};
-pub use model::{Lock, ObjectVersion, Preflight, Put, PutRequest, ReadBack, Stored};
+pub use model::{
+    Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest, Preflight, Put, PutRequest,
+    ReadBack, Stored, UploadedPart,
+};
 pub use s3::{S3Destination, S3Options};
 
 /// One WORM store: one bucket and prefix.
@@ -30,6 +33,42 @@ pub trait Destination: Send + Sync + 'static {
     /// Stores one object in one request, locked, on condition that the key has no current version
     /// (`If-None-Match: *`).
     fn put(&self, request: &PutRequest) -> impl Future<Output = Result<Put, Failure>> + Send;
+
+    /// Begins a multipart upload with a lock and a full-object CRC-64/NVME, and returns its id. One
+    /// that was begun and forgotten holds no object; the bucket's lifecycle rule removes it.
+    fn begin_multipart(
+        &self,
+        request: &MultipartRequest,
+    ) -> impl Future<Output = Result<String, Failure>> + Send;
+
+    /// Stores one part; sent again, it replaces itself.
+    fn put_part(
+        &self,
+        request: &PartRequest,
+    ) -> impl Future<Output = Result<UploadedPart, Failure>> + Send;
+
+    /// The parts that the store has of an upload, in order: `None` when it does not know the
+    /// upload (any more): completed, aborted, or expired.
+    fn uploaded_parts(
+        &self,
+        key: &str,
+        upload_id: &str,
+    ) -> impl Future<Output = Result<Option<Vec<UploadedPart>>, Failure>> + Send;
+
+    /// Makes one object of the parts, on condition that the key has no current version. The store
+    /// compares the whole with its checksum; a part that it does not have is
+    /// [`Class::ConflictRetry`].
+    fn complete_multipart(
+        &self,
+        end: &MultipartEnd,
+    ) -> impl Future<Output = Result<Put, Failure>> + Send;
+
+    /// Gives an upload up and frees its parts; one that is unknown is given up already.
+    fn abort_multipart(
+        &self,
+        key: &str,
+        upload_id: &str,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// What is stored at this version (HEAD by version id, with checksum mode): `None` when the
     /// store says that it does not exist.

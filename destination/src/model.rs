@@ -32,6 +32,64 @@ pub struct Put {
     pub sha256: Option<Sha256>,
 }
 
+/// A multipart upload to begin: for objects that are too large for one request.
+#[derive(Debug, Clone)]
+pub struct MultipartRequest {
+    /// The complete object key.
+    pub key: String,
+    /// `Content-Type`.
+    pub content_type: &'static str,
+    /// COMPLIANCE until then, whole seconds. Several servers drop the lock of a multipart upload
+    /// without a word, so it proves nothing before it is read back.
+    pub retain_until: Timestamp,
+}
+
+/// One part of a multipart upload.
+#[derive(Debug, Clone)]
+pub struct PartRequest {
+    /// The complete object key.
+    pub key: String,
+    /// What [`crate::Destination::begin_multipart`] answered.
+    pub upload_id: String,
+    /// From 1 to 10,000.
+    pub number: u32,
+    /// The bytes; at least 5 MiB in every part but the last.
+    pub body: Bytes,
+    /// Their CRC-64/NVME, sent as `x-amz-checksum-crc64nvme`.
+    pub crc64nvme: u64,
+    /// Their MD5, sent as `Content-MD5`; `None` where FIPS forbids it.
+    pub md5: Option<[u8; 16]>,
+}
+
+/// A part that the store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadedPart {
+    /// From 1 to 10,000.
+    pub number: u32,
+    /// ETag without quotes: the MD5 of the part, unless a KMS key encrypts it.
+    pub etag: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// CRC-64/NVME, if the store tells it.
+    pub crc64nvme: Option<u64>,
+}
+
+/// Everything is uploaded: the parts are to become one object.
+#[derive(Debug, Clone)]
+pub struct MultipartEnd {
+    /// The complete object key.
+    pub key: String,
+    /// What [`crate::Destination::begin_multipart`] answered.
+    pub upload_id: String,
+    /// Every part, in order.
+    pub parts: Vec<UploadedPart>,
+    /// Size of the whole object in bytes.
+    pub size_bytes: u64,
+    /// CRC-64/NVME of the whole object: a multipart SHA-256 would be a hash of hashes and never
+    /// equal the file's (Amazon S3 User Guide, "Checking object integrity").
+    pub crc64nvme: u64,
+}
+
 /// The lock on a version. A store may hide it from a caller who may not read retention: HEAD then
 /// omits the headers without an error, so absence is "unknown", not "unlocked".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +115,8 @@ pub struct Stored {
     pub etag: Option<String>,
     /// Full-object SHA-256, if the store returns it (never a composite one).
     pub sha256: Option<Sha256>,
-    /// Server-side encryption makes the ETag something else than the MD5.
+    /// The ETag is the MD5 of the bytes, or of the parts' MD5s with `-N` after a multipart upload;
+    /// encryption with a KMS or customer's key makes it something else.
     pub etag_is_md5: bool,
     /// The lock, as read for this version.
     pub lock: Lock,

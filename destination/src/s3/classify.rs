@@ -16,6 +16,7 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Changes nothing, or nothing that sending it again would not put right.
     pub(super) const fn reading(operation: &'static str) -> Self {
         Self {
             operation,
@@ -170,7 +171,9 @@ fn of_answer(call: Call, code: Option<&str>, status: u16, message: &str) -> Clas
         // The body came short on the way, so nothing was stored.
         "IncompleteBody" => Class::Transient,
         // The object went between two questions; the next attempt looks and finds out.
-        "NoSuchKey" | "NoSuchVersion" => Class::Transient,
+        "NoSuchKey" | "NoSuchVersion" | "NoSuchUpload" => Class::Transient,
+        // The store does not have a part as we know it: the upload is begun anew.
+        "InvalidPart" | "InvalidPartOrder" => Class::ConflictRetry,
         "RequestTimeTooSkewed" | "RequestExpired" => Class::Clock,
         "AccessDenied"
         | "InvalidAccessKeyId"
@@ -290,6 +293,9 @@ mod tests {
             ("IncompleteBody", 400, Class::Transient),
             ("NoSuchKey", 404, Class::Transient),
             ("NoSuchVersion", 404, Class::Transient),
+            ("NoSuchUpload", 404, Class::Transient),
+            ("InvalidPart", 400, Class::ConflictRetry),
+            ("InvalidPartOrder", 400, Class::ConflictRetry),
             ("XMinioStorageFull", 507, Class::OutcomeUnknown),
             ("NeverHeardOf", 418, Class::BlockItem),
         ];

@@ -10,6 +10,7 @@ mod answer;
 mod classify;
 mod clock;
 mod connection;
+mod multipart;
 
 use std::sync::{Arc, RwLock};
 
@@ -24,7 +25,8 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::{
-    Class, Destination, Failure, Lock, ObjectVersion, Preflight, Put, PutRequest, ReadBack, Stored,
+    Class, Destination, Failure, Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest,
+    Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
 };
 use answer::{etag, sha256_of, time, whole_seconds};
 use classify::{Call, classify};
@@ -249,6 +251,30 @@ impl Destination for S3Destination {
         })
     }
 
+    async fn begin_multipart(&self, request: &MultipartRequest) -> Result<String, Failure> {
+        self.begin(request).await
+    }
+
+    async fn put_part(&self, request: &PartRequest) -> Result<UploadedPart, Failure> {
+        self.part(request).await
+    }
+
+    async fn uploaded_parts(
+        &self,
+        key: &str,
+        upload_id: &str,
+    ) -> Result<Option<Vec<UploadedPart>>, Failure> {
+        self.parts(key, upload_id).await
+    }
+
+    async fn complete_multipart(&self, end: &MultipartEnd) -> Result<Put, Failure> {
+        self.complete(end).await
+    }
+
+    async fn abort_multipart(&self, key: &str, upload_id: &str) -> Result<(), Failure> {
+        self.abort(key, upload_id).await
+    }
+
     async fn inspect(&self, key: &str, version_id: &str) -> Result<Option<Stored>, Failure> {
         let answer = self
             .client()
@@ -296,11 +322,7 @@ impl Destination for S3Destination {
         Ok(Some(Stored {
             version_id: version_id.to_owned(),
             size_bytes,
-            etag_is_md5: !kms
-                && !customer_key
-                && etag
-                    .as_ref()
-                    .is_some_and(|e| e.len() == 32 && !e.contains('-')),
+            etag_is_md5: !kms && !customer_key && etag.is_some(),
             etag,
             sha256: sha256_of(head.checksum_sha256().filter(|_| !composite)),
             lock,
