@@ -3,4 +3,5 @@
 pub mod clinic;
 pub mod cosign;
 pub mod sealing;
+pub mod servers;
 pub mod tools;

@@ -22,6 +22,10 @@ pub enum Tool {
     Cosign302,
     /// A Python with the package `rfc8785`.
     Python,
+    /// The MinIO server.
+    Minio,
+    /// The versitygw server.
+    Versitygw,
 }
 
 impl Tool {
@@ -32,6 +36,8 @@ impl Tool {
             Self::Cosign2 => "MSP_TEST_COSIGN_2",
             Self::Cosign302 => "MSP_TEST_COSIGN_302",
             Self::Python => "MSP_TEST_PYTHON",
+            Self::Minio => "MSP_TEST_MINIO",
+            Self::Versitygw => "MSP_TEST_VERSITYGW",
         }
     }
 }

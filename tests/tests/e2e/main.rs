@@ -3,3 +3,4 @@
 mod crash;
 mod incident;
 mod journey;
+mod stores;
