@@ -170,6 +170,14 @@ fn print(status: &Status) {
                 if let Some(at) = destination.last_confirmed_at {
                     println!("    last confirmed {at}");
                 }
+                for upload in &destination.uploads {
+                    println!(
+                        "    uploading      {} of {} bytes of {}",
+                        upload.sent_bytes,
+                        upload.size_bytes,
+                        plain(&upload.path)
+                    );
+                }
                 if let Some(error) = &destination.last_error {
                     println!(
                         "    last error     {} {}: {}",

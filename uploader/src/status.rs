@@ -38,6 +38,16 @@ fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
     if let (Some(retry), true) = (d.next_retry_at, waiting > 0) {
         text.push_str(&format!(", next retry {}", age(retry, now)));
     }
+    if !d.uploads.is_empty() {
+        let sent = d.uploads.iter().map(|u| u.sent_bytes).sum();
+        let size = d.uploads.iter().map(|u| u.size_bytes).sum();
+        text.push_str(&format!(
+            ", {} large, {} of {} sent",
+            d.uploads.len(),
+            bytes(sent),
+            bytes(size)
+        ));
+    }
     match (d.state, &d.reason) {
         ("parked", Some(reason)) => text.push_str(&format!(", PARKED ({reason})")),
         ("open", Some(reason)) => text.push_str(&format!(", failing ({reason})")),
@@ -48,6 +58,19 @@ fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
     }
     text.push_str(&format!(", {} confirmed", d.counts.confirmed));
     text
+}
+
+/// Bytes for a reader: in MB with no, or in GB with one decimal (powers of ten, rounded down).
+fn bytes(n: u64) -> String {
+    if n < 1_000_000_000 {
+        format!("{} MB", n / 1_000_000)
+    } else {
+        format!(
+            "{}.{} GB",
+            n / 1_000_000_000,
+            n % 1_000_000_000 / 100_000_000
+        )
+    }
 }
 
 /// The time between, in the largest unit that fits.
@@ -66,7 +89,7 @@ fn age(later: Timestamp, earlier: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::Counts;
+    use crate::delivery::{Counts, UploadInProgress};
 
     fn at(secs: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + secs).unwrap()
@@ -88,6 +111,7 @@ mod tests {
             last_confirmed_at: None,
             next_retry_at: None,
             last_error: None,
+            uploads: Vec::new(),
         }
     }
 
@@ -125,6 +149,31 @@ mod tests {
             line(&summary, at(0)),
             "primary: 3 pending, oldest 2 m, next retry 40 s, 7 confirmed; \
              second: 3 pending, 1 BLOCKED, PARKED (AccessDenied), next probe 3 m, 0 confirmed"
+        );
+    }
+
+    #[test]
+    fn the_line_says_how_much_of_large_objects_is_sent() {
+        let upload = |sent_bytes, size_bytes| UploadInProgress {
+            bundle_id: "EB-1".to_owned(),
+            path: "p".to_owned(),
+            sent_bytes,
+            size_bytes,
+        };
+        let summary = Summary {
+            destinations: vec![DestinationSummary {
+                counts: Counts {
+                    pending: 4,
+                    ..Counts::default()
+                },
+                uploads: vec![upload(899_999_999, 3_000_000_000), upload(0, 90_000_000)],
+                ..destination()
+            }],
+            ..Summary::default()
+        };
+        assert_eq!(
+            line(&summary, at(0)),
+            "primary: 4 pending, 2 large, 899 MB of 3.0 GB sent, 0 confirmed"
         );
     }
 

@@ -23,6 +23,16 @@ pub enum DeliveryError {
         /// Newest version this build knows.
         known: i64,
     },
+    /// Made by an older version, and only looked at: the daemon makes it the newest.
+    #[error(
+        "delivery.db has schema version {found}, this build knows {known}: the uploader of this version has not run yet; restart msp-evidence-uploader"
+    )]
+    Older {
+        /// Version in the file.
+        found: i64,
+        /// Newest version this build knows.
+        known: i64,
+    },
     /// An event that cannot happen in that state: a fault in this program.
     #[error("delivery {delivery} is {state:?}, where {event:?} cannot happen")]
     Illegal {

@@ -23,6 +23,7 @@ mod schema;
 mod state;
 #[cfg(test)]
 mod tests;
+mod uploads;
 mod work;
 mod writer;
 
@@ -33,9 +34,11 @@ pub use intake::Imported;
 pub use ledger::{DATABASE_NAME, Ledger};
 pub use reader::{
     BlockedItem, Counts, DestinationSummary, LastError, Reader, Summary, UnreadableOrder,
+    UploadInProgress,
 };
 pub use release::{WAKE_NAME, release, wake};
 pub use schema::SCHEMA_VERSION;
 pub use state::{BlockedReason, Event, State, next};
+pub use uploads::{AbandonedUpload, Upload};
 pub use work::{Delivery, Parcel};
 pub use writer::Writer;

@@ -83,6 +83,21 @@ pub struct DestinationSummary {
     pub next_retry_at: Option<Timestamp>,
     /// The newest error.
     pub last_error: Option<LastError>,
+    /// Large objects on their way in parts, oldest first.
+    pub uploads: Vec<UploadInProgress>,
+}
+
+/// A large object that is sent in parts, for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UploadInProgress {
+    /// The bundle.
+    pub bundle_id: String,
+    /// The object's path.
+    pub path: String,
+    /// What the store has of it, as of the last few seconds.
+    pub sent_bytes: u64,
+    /// Its size.
+    pub size_bytes: u64,
 }
 
 /// A file in the outbox that is not an order this version can read.
@@ -147,6 +162,10 @@ impl Reader {
             // The daemon has created the file and not yet its tables.
             0 => Ok(None),
             SCHEMA_VERSION => Ok(Some(Self { db })),
+            1..SCHEMA_VERSION => Err(DeliveryError::Older {
+                found,
+                known: SCHEMA_VERSION,
+            }),
             _ => Err(DeliveryError::Newer {
                 found,
                 known: SCHEMA_VERSION,
@@ -267,7 +286,30 @@ impl Reader {
             last_confirmed_at: from_ms(row, "last_confirmed_at_ms")?,
             next_retry_at: due_now.filter(|due| *due > now),
             last_error: read_error(row)?,
+            uploads: self.uploads(rowid)?,
         })
+    }
+
+    fn uploads(&self, destination_rowid: i64) -> Result<Vec<UploadInProgress>, DeliveryError> {
+        // By the partial index: the few that are on their way, not all that ever were.
+        let mut statement = self.db.prepare_cached(
+            "SELECT p.bundle_id, o.path, d.sent_bytes, o.size_bytes
+             FROM deliveries d INDEXED BY deliveries_uploading
+             JOIN parcels p USING (parcel_rowid) JOIN objects o USING (object_rowid)
+             WHERE d.upload_id IS NOT NULL AND p.destination_rowid = ?1
+             ORDER BY d.delivery_rowid LIMIT 100",
+        )?;
+        let mut rows = statement.query([destination_rowid])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(UploadInProgress {
+                bundle_id: row.get("bundle_id")?,
+                path: row.get("path")?,
+                sent_bytes: unsigned(row, "sent_bytes")?,
+                size_bytes: unsigned(row, "size_bytes")?,
+            });
+        }
+        Ok(found)
     }
 
     fn counts(&self, destination_rowid: i64) -> Result<Counts, DeliveryError> {

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 use super::error::DeliveryError;
 
 /// The schema version this build writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = r"
 -- One row: when this database was made. Orders older than it may have been delivered by a
@@ -233,6 +233,27 @@ BEGIN
         AND s.state IN ('pending', 'blocked'))))))
   WHERE parcel_rowid = NEW.parcel_rowid;
 END;
+";
+
+const V2: &str = r"
+-- A multipart upload that was begun and not ended, so that it is resumed after a crash. Only while
+-- the object is on its way; committed before the first part is sent.
+ALTER TABLE deliveries ADD COLUMN part_bytes INTEGER CHECK (part_bytes > 0);
+ALTER TABLE deliveries ADD COLUMN upload_id TEXT CHECK (length(upload_id) > 0)
+  CHECK ((upload_id IS NULL) = (part_bytes IS NULL))
+  CHECK (upload_id IS NULL OR (state = 'pending' AND look_first = 1));
+-- What the store has of that upload, as of the last few seconds: for the operator's eyes only.
+ALTER TABLE deliveries ADD COLUMN sent_bytes INTEGER NOT NULL DEFAULT 0 CHECK (sent_bytes >= 0)
+  CHECK (sent_bytes = 0 OR upload_id IS NOT NULL);
+CREATE INDEX deliveries_uploading ON deliveries (delivery_rowid) WHERE upload_id IS NOT NULL;
+
+-- Uploads that were given up and may still hold parts at the store, until they are aborted.
+CREATE TABLE abandoned_uploads (
+  upload_rowid INTEGER PRIMARY KEY,
+  destination_rowid INTEGER NOT NULL REFERENCES destinations,
+  path TEXT NOT NULL CHECK (length(path) > 0),
+  upload_id TEXT NOT NULL CHECK (length(upload_id) > 0)
+) STRICT;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

@@ -269,6 +269,15 @@ fn illegal_rows_are_refused_by_the_database_whoever_writes_them() {
                server_date_ms = 1, confirmed_at_ms = 1 WHERE delivery_rowid = {other}"
         ),
         format!("UPDATE deliveries SET retention_days = 0 WHERE delivery_rowid = {other}"),
+        format!("UPDATE deliveries SET sent_bytes = 1 WHERE delivery_rowid = {other}"),
+        format!("UPDATE deliveries SET part_bytes = 1 WHERE delivery_rowid = {other}"),
+        format!("UPDATE deliveries SET upload_id = 'u' WHERE delivery_rowid = {other}"),
+        format!(
+            "UPDATE deliveries SET upload_id = 'u', part_bytes = 1 WHERE delivery_rowid = {other}"
+        ),
+        format!(
+            "UPDATE deliveries SET upload_id = 'u', part_bytes = 1 WHERE delivery_rowid = {confirmed}"
+        ),
         "UPDATE events SET detail = 'x'".to_owned(),
         "DELETE FROM events".to_owned(),
         "UPDATE orders SET finished_at_ms = 1".to_owned(),
@@ -422,6 +431,164 @@ fn an_empty_file_and_every_older_version_become_the_newest() {
         .pragma_query_value(None, "trusted_schema", |r| r.get(0))
         .unwrap();
     assert_eq!((mode.as_str(), sync, trusted), ("wal", 2, false));
+}
+
+/// A database as an older version left it, in this folder.
+fn thaw(folder: &std::path::Path, frozen: &str) -> Connection {
+    let db = Connection::open(folder.join(DATABASE_NAME)).unwrap();
+    db.pragma_update(None, "journal_mode", "WAL").unwrap();
+    // A dump lists tables by name, not by what refers to what.
+    db.pragma_update(None, "foreign_keys", false).unwrap();
+    db.execute_batch(frozen).unwrap();
+    db
+}
+
+#[test]
+fn version_1_becomes_the_newest_with_its_rows_promises_and_triggers_intact() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = thaw(folder.path(), include_str!("frozen/delivery-v1.sql"));
+    let states = |db: &Connection| -> Vec<(String, i64)> {
+        db.prepare("SELECT state, count(*) FROM deliveries GROUP BY state ORDER BY state")
+            .unwrap()
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    };
+    let before = states(&old);
+    assert_eq!(before.len(), 5, "every state is in the fixture: {before:?}");
+    drop(old);
+    let looked = Reader::open(folder.path()).err().unwrap();
+    assert!(matches!(looked, DeliveryError::Older { found: 1, .. }));
+
+    let ledger = Ledger::open(folder.path(), at(9)).unwrap();
+    assert_eq!(states(&ledger.db), before);
+    recount(&ledger);
+    let integrity: String = ledger
+        .db
+        .query_row("PRAGMA integrity_check", [], |r| r.get(0))
+        .unwrap();
+    assert_eq!(integrity, "ok");
+    // Work goes on where it was.
+    for parcel in ledger.due(1, at(1000), 100).unwrap() {
+        for delivery in ledger.parcel(parcel).unwrap().deliveries {
+            assert_eq!(delivery.upload, None);
+            if delivery.state == State::Pending {
+                ledger.begin(&[(delivery.delivery_rowid, at(100))]).unwrap();
+                let change = change(Event::PutSucceeded);
+                ledger
+                    .apply(delivery.delivery_rowid, &change, at(3))
+                    .unwrap();
+            }
+            if matches!(delivery.state, State::Pending | State::Uploaded) {
+                let change = change(Event::LockProven);
+                ledger
+                    .apply(delivery.delivery_rowid, &change, at(3))
+                    .unwrap();
+            }
+        }
+    }
+    recount(&ledger);
+    let taken_back = "UPDATE deliveries SET state = 'pending' WHERE state = 'confirmed'";
+    assert!(ledger.db.execute_batch(taken_back).is_err());
+}
+
+fn upload(id: &str) -> Upload {
+    Upload {
+        upload_id: id.to_owned(),
+        part_bytes: 8 << 20,
+    }
+}
+
+#[test]
+fn an_upload_is_known_only_while_its_object_is_on_its_way_and_is_aborted_when_given_up() {
+    for event in [
+        Event::PutSucceeded,
+        Event::Adopted,
+        Event::Blocked,
+        Event::Retired,
+    ] {
+        let Fixture { folder, ledger } = fixture(1);
+        let parcel = parcels(&ledger).remove(0).parcel_rowid;
+        let delivery = || ledger.parcel(parcel).unwrap().deliveries.remove(0);
+        let rowid = delivery().delivery_rowid;
+        assert!(
+            ledger.begin_upload(rowid, &upload("u")).is_err(),
+            "not before the key is marked to be looked at"
+        );
+        ledger.begin(&[(rowid, at(100))]).unwrap();
+        ledger.begin_upload(rowid, &upload("u")).unwrap();
+        ledger
+            .apply(rowid, &change(Event::Deferred), at(3))
+            .unwrap();
+        assert_eq!(delivery().attempts, 1);
+        ledger.upload_progressed(rowid, 7).unwrap();
+        assert_eq!(
+            delivery().attempts,
+            0,
+            "parts that arrive end a row of failures"
+        );
+        assert_eq!(
+            delivery().upload,
+            Some(upload("u")),
+            "also after a deferral"
+        );
+        let summary = || {
+            Reader::open(folder.path())
+                .unwrap()
+                .unwrap()
+                .summary(at(9))
+                .unwrap()
+        };
+        let shown = &summary().destinations[0].uploads;
+        assert_eq!((shown[0].sent_bytes, shown[0].size_bytes), (7, 10));
+        assert!(summary().destinations[1].uploads.is_empty());
+
+        ledger.apply(rowid, &change(event), at(4)).unwrap();
+        assert_eq!(delivery().upload, None, "{event:?}");
+        assert!(summary().destinations[0].uploads.is_empty());
+        let abandoned = ledger.abandoned_uploads(1, 10).unwrap();
+        assert!(ledger.abandoned_uploads(2, 10).unwrap().is_empty());
+        if event == Event::PutSucceeded {
+            assert!(abandoned.is_empty(), "the store made the object of it");
+        } else {
+            let [left] = &abandoned[..] else {
+                panic!("{event:?}: {abandoned:?}");
+            };
+            assert_eq!(
+                (left.upload_id.as_str(), &left.path),
+                ("u", &delivery().path)
+            );
+            ledger.forget_abandoned(left.upload_rowid).unwrap();
+            assert!(ledger.abandoned_uploads(1, 10).unwrap().is_empty());
+        }
+    }
+}
+
+#[test]
+fn an_upload_that_ended_or_was_given_up_makes_room_for_another() {
+    let Fixture { ledger, .. } = fixture(1);
+    let rowid = parcels(&ledger)[0].deliveries[0].delivery_rowid;
+    ledger.begin(&[(rowid, at(100))]).unwrap();
+    for (id, given_up) in [("u1", false), ("u2", true), ("u3", true)] {
+        ledger.begin_upload(rowid, &upload(id)).unwrap();
+        ledger.upload_progressed(rowid, 1).unwrap();
+        if given_up {
+            ledger.abandon_upload(rowid).unwrap();
+        } else {
+            ledger.upload_ended(rowid).unwrap();
+        }
+        assert_eq!(parcels(&ledger)[0].deliveries[0].upload, None);
+    }
+    let left = ledger.abandoned_uploads(1, 10).unwrap();
+    let ids: Vec<&str> = left.iter().map(|u| u.upload_id.as_str()).collect();
+    assert_eq!(ids, ["u2", "u3"]);
+    ledger.abandon_upload(rowid).unwrap();
+    assert_eq!(
+        ledger.abandoned_uploads(1, 10).unwrap().len(),
+        2,
+        "none is open"
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ use super::change::{Change, proof_name};
 use super::error::DeliveryError;
 use super::ledger::Ledger;
 use super::row::{damaged, from_ms, from_secs, must, named, sha256, unsigned};
-use super::state::{State, next};
+use super::state::{Event, State, next};
+use super::uploads::{Upload, read_upload};
 
 /// One bundle on its way to one destination: the unit of work.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Delivery {
     pub retain_until: Option<Timestamp>,
     /// The version that is ours, once known.
     pub version_id: Option<String>,
+    /// The multipart upload that was begun, while it has not ended.
+    pub upload: Option<Upload>,
     /// Code of the last error.
     pub last_error_code: Option<String>,
 }
@@ -181,10 +184,13 @@ impl Ledger {
         change: &Change,
         now: Timestamp,
     ) -> Result<State, DeliveryError> {
-        let (state, attempts): (String, i64) = self
+        let (state, attempts, uploading): (String, i64, bool) = self
             .db
-            .prepare_cached("SELECT state, attempts FROM deliveries WHERE delivery_rowid = ?1")?
-            .query_row([delivery], |r| Ok((r.get(0)?, r.get(1)?)))
+            .prepare_cached(
+                "SELECT state, attempts, upload_id IS NOT NULL FROM deliveries
+                 WHERE delivery_rowid = ?1",
+            )?
+            .query_row([delivery], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
             .optional()?
             .ok_or_else(|| damaged("delivery_rowid"))?;
         let state = State::from_name(&state).ok_or_else(|| damaged("state"))?;
@@ -194,6 +200,12 @@ impl Ledger {
             state,
             event,
         })?;
+        match event {
+            // The store made the object of it.
+            Event::PutSucceeded if uploading => self.upload_ended(delivery)?,
+            _ if uploading && to != State::Pending => self.abandon_upload(delivery)?,
+            _ => {}
+        }
         self.write_facts(delivery, change, to, now)?;
         let attempt = attempts + i64::from(change.error().is_some());
         self.db
@@ -342,6 +354,7 @@ fn read_delivery(row: &Row<'_>) -> Result<Delivery, DeliveryError> {
         look_first: row.get("look_first")?,
         retain_until: from_secs(row, "retain_until_secs")?,
         version_id: row.get("version_id")?,
+        upload: read_upload(row)?,
         last_error_code: row.get("last_error_code")?,
     })
 }
