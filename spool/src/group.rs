@@ -22,10 +22,29 @@ pub struct NewBundle {
     pub kind: Kind,
     /// Its path below the evidence folder.
     pub path: String,
-    /// Objects that the order asks for: bundle, signature, artifacts.
-    pub object_count: u64,
+    /// The files that go with it, each path once.
+    pub artifacts: Vec<Artifact>,
     /// Of an incident: its id, the keyed digest of its drop, and the drop's token.
     pub source: Option<IncidentSource>,
+}
+
+/// A file that goes with a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its path below the evidence folder.
+    pub path: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
+}
+
+impl NewBundle {
+    /// Objects that the order asks for: bundle, signature, artifacts.
+    #[must_use]
+    pub const fn object_count(&self) -> u64 {
+        2 + self.artifacts.len() as u64
+    }
 }
 
 /// Where an incident bundle came from.
@@ -230,7 +249,7 @@ fn insert_bundle(
         new.path,
         sealed.bytes,
         sealed.signature,
-        signed(new.object_count),
+        signed(new.object_count()),
         order_rowid,
         new.source.as_ref().map(|s| s.taken_token.as_str()),
     ])?;
@@ -244,6 +263,17 @@ fn insert_bundle(
         sealed.bundle_id.day().to_string(),
         signed(sealed.bundle_id.number())
     ])?;
+    for artifact in &new.artifacts {
+        tx.prepare_cached(
+            "INSERT INTO artifact (bundle_rowid, path, size_bytes, sha256) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            bundle_rowid,
+            artifact.path,
+            signed(artifact.size_bytes),
+            artifact.sha256.as_bytes()
+        ])?;
+    }
     if let Some(source) = &new.source {
         tx.prepare_cached(
             "INSERT INTO incident_seen (incident_id, source_hmac, bundle_rowid) VALUES (?1, ?2, ?3)",

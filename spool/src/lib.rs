@@ -15,6 +15,6 @@ mod schema;
 
 pub use confirm::{Applied, Refused};
 pub use error::SpoolError;
-pub use group::{Duplicate, Group, IncidentSource, NewBundle, Quarantined, Seen};
+pub use group::{Artifact, Duplicate, Group, IncidentSource, NewBundle, Quarantined, Seen};
 pub use open::{ChainStart, Spool};
 pub use publish::{OpenOrder, SpooledBundle};

@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Row};
 
 use crate::confirm::proof_from;
 use crate::row::{sha256, time, unsigned};
-use crate::{Spool, SpoolError};
+use crate::{Artifact, Spool, SpoolError};
 
 /// A bundle's exact bytes, as committed.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub struct SpooledBundle {
     pub signature: Vec<u8>,
     /// Objects that the order asks for.
     pub object_count: u64,
+    /// Names the drop it was made from, if it was made from one.
+    pub taken_token: Option<String>,
 }
 
 /// An order that still waits for receipts.
@@ -101,6 +103,26 @@ impl Spool {
             .transpose()
     }
 
+    /// The files that go with a bundle, in the order of their paths.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn artifacts(&self, bundle_rowid: i64) -> Result<Vec<Artifact>, SpoolError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT path, size_bytes, sha256 FROM artifact WHERE bundle_rowid = ?1 ORDER BY path",
+        )?;
+        let mut rows = statement.query([bundle_rowid])?;
+        let mut artifacts = Vec::new();
+        while let Some(row) = rows.next()? {
+            artifacts.push(Artifact {
+                path: row.get("path")?,
+                size_bytes: unsigned(row, "size_bytes")?,
+                sha256: sha256(row, "sha256")?,
+            });
+        }
+        Ok(artifacts)
+    }
+
     /// The newest bundle's row; 0 when there is none.
     ///
     /// # Errors
@@ -146,6 +168,7 @@ pub(crate) fn read_bundle(row: &Row<'_>) -> Result<SpooledBundle, SpoolError> {
         bytes: row.get("bytes")?,
         signature: row.get("signature")?,
         object_count: unsigned(row, "object_count")?,
+        taken_token: row.get("taken_token")?,
     })
 }
 

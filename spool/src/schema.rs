@@ -9,7 +9,10 @@ use rusqlite::Connection;
 use crate::SpoolError;
 
 /// The schema version this build writes.
-pub(crate) const SCHEMA_VERSION: i64 = 1;
+pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// What each version added; index 0 makes version 1.
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = r"
 CREATE TABLE chain (
@@ -121,6 +124,22 @@ CREATE TABLE note (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Artifacts: what each bundle's folder drop brought besides its document.
+const V2: &str = r"
+CREATE TABLE artifact (
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  path TEXT NOT NULL CHECK (length(path) > 0),
+  size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),
+  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+  PRIMARY KEY (bundle_rowid, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER artifact_is_never_removed BEFORE DELETE ON artifact
+BEGIN SELECT RAISE(ABORT, 'a sealed artifact is never removed'); END;
+CREATE TRIGGER artifact_is_never_changed BEFORE UPDATE ON artifact
+BEGIN SELECT RAISE(ABORT, 'a sealed artifact is never changed'); END;
+";
+
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.
 pub(crate) fn migrate(db: &mut Connection) -> Result<(), SpoolError> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -130,9 +149,13 @@ pub(crate) fn migrate(db: &mut Connection) -> Result<(), SpoolError> {
             known: SCHEMA_VERSION,
         });
     }
-    if found < 1 {
+    let done = usize::try_from(found)
+        .map_err(|_| SpoolError::Damaged("user_version is negative".to_owned()))?;
+    if done < MIGRATIONS.len() {
         let tx = db.transaction()?;
-        tx.execute_batch(V1)?;
+        for migration in &MIGRATIONS[done..] {
+            tx.execute_batch(migration)?;
+        }
         tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         tx.commit()?;
     }

@@ -9,7 +9,7 @@ use evidence::handover::{Order, OrderedDestination, OrderedObject, Role};
 use jiff::Timestamp;
 use jiff::civil::date;
 use spool::reader::Reader;
-use spool::{ChainStart, Group, IncidentSource, NewBundle, Spool, SpoolError};
+use spool::{Artifact, ChainStart, Group, IncidentSource, NewBundle, Spool, SpoolError};
 
 fn now() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
@@ -72,7 +72,7 @@ fn group(chain_id: &str, sequence: u64) -> Group {
             },
             kind: Kind::Incident,
             path,
-            object_count: 2,
+            artifacts: Vec::new(),
             source: Some(IncidentSource {
                 incident_id: format!("INC-{sequence}"),
                 source_hmac: machine(&format!("drop {sequence}")),
@@ -228,4 +228,57 @@ fn a_destination_never_changes_its_meaning() {
         .use_destination("main", "s3://other/", now())
         .unwrap_err();
     assert!(matches!(error, SpoolError::DestinationChanged { .. }));
+}
+
+/// The database that an earlier version of the schema left, as it would be on disk.
+fn frozen(path: &Path, dump: &str) {
+    let db = rusqlite::Connection::open(path).unwrap();
+    db.execute_batch(dump).unwrap();
+}
+
+#[test]
+fn a_spool_of_version_1_opens_with_everything_it_held_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool.db");
+    frozen(&path, include_str!("fixtures/spool-v1.sql"));
+    let mut spool = open(&path);
+    assert_eq!(spool.chain_started(), None);
+    assert_eq!(spool.head().sequence(), 1);
+    assert_eq!(spool.seen("INC-1").unwrap().len(), 1);
+    assert_eq!(spool.artifacts(1).unwrap(), []);
+    let chain = spool.head().chain_id().to_owned();
+    spool.commit(&group(&chain, 2)).unwrap();
+    drop(spool);
+    assert_eq!(open(&path).head().sequence(), 2);
+    assert_eq!(
+        Reader::open(&path)
+            .unwrap()
+            .counts()
+            .unwrap()
+            .sealed_bundles,
+        2
+    );
+}
+
+#[test]
+fn artifacts_are_committed_with_their_bundle_and_count_as_its_objects() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool.db");
+    let mut spool = open(&path);
+    let mut group = group(spool.head().chain_id(), 1);
+    let artifact = |name: &str, bytes: &[u8]| Artifact {
+        path: format!("c/h/x/{name}"),
+        size_bytes: bytes.len() as u64,
+        sha256: Sha256::of(bytes),
+    };
+    let artifacts = vec![artifact("a", b"one"), artifact("b", b"")];
+    group.bundles[0].artifacts = artifacts.clone();
+    spool.commit(&group).unwrap();
+    assert_eq!(spool.artifacts(1).unwrap(), artifacts);
+    assert_eq!(spool.bundle(1).unwrap().unwrap().object_count, 4);
+    drop(spool);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    for sql in ["DELETE FROM artifact", "UPDATE artifact SET size_bytes = 9"] {
+        assert!(db.execute(sql, []).is_err(), "{sql}");
+    }
 }

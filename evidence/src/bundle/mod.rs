@@ -4,12 +4,14 @@
 //! [`VerifiedBundle::verify`] the only way from bytes to a payload that may be believed. Once
 //! signed, bytes never change: what is stored, chained and verified is exactly what was signed.
 
+mod artifact;
 mod draft;
 mod header;
 mod id;
 mod location;
 mod verified;
 
+pub use artifact::{artifact_path, safe_name};
 pub use draft::{Draft, SealError, SealedBundle};
 pub use header::{
     BUNDLE_VERSION, ChainLink, ChainPosition, Header, Kind, Producer, Related, SignatureRef,

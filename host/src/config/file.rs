@@ -146,6 +146,8 @@ section! {
         rescan_secs: u64,
         max_document_bytes: u64,
         max_depth: u64,
+        max_artifacts: u64,
+        max_artifact_bytes: u64,
     }
 }
 

@@ -95,6 +95,10 @@ pub struct DropSettings {
     pub max_document_bytes: u64,
     /// Deepest nesting of JSON objects and arrays.
     pub max_depth: usize,
+    /// Most artifacts in one folder drop.
+    pub max_artifacts: usize,
+    /// Largest artifact, in bytes.
+    pub max_artifact_bytes: u64,
 }
 
 /// How the agent seals and keeps.

@@ -329,6 +329,21 @@ fn drop_contract(
             1024..=24 << 20,
         )?,
         max_depth: count(places, "drop.max_depth", section.max_depth, 64, 8..=100)?,
+        max_artifacts: count(
+            places,
+            "drop.max_artifacts",
+            section.max_artifacts,
+            1000,
+            1..=2000,
+        )?,
+        max_artifact_bytes: within(
+            places,
+            "drop.max_artifact_bytes",
+            section.max_artifact_bytes,
+            1 << 40,
+            // The largest object of Amazon S3.
+            1024..=5 << 40,
+        )?,
     })
 }
 

@@ -15,7 +15,10 @@ mod read;
 
 pub use error::FileError;
 pub use publish::{
-    Durability, Replace, TEMP_PREFIX, publish, remove, remove_leftovers, rename_noreplace,
-    sync_dir, sync_file,
+    Durability, Replace, TEMP_PREFIX, link, publish, remove, remove_dir, remove_leftovers,
+    rename_noreplace, sync_dir, sync_file,
 };
-pub use read::{Contents, FileMeta, metadata, open_dir, open_regular, read_capped};
+pub use read::{
+    Contents, FileMeta, metadata, metadata_of, names, open_dir, open_dir_at, open_regular,
+    read_capped,
+};

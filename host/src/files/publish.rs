@@ -106,6 +106,33 @@ pub fn remove(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<(), FileError> 
         .map_err(|errno| FileError::from_errno(name, "removing", errno))
 }
 
+/// Removes an empty folder.
+///
+/// # Errors
+/// When it is not empty, gone already, or may not be removed.
+pub fn remove_dir(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<(), FileError> {
+    let name = plain(name.as_ref())?;
+    unlinkat(dir, name, UnlinkatFlags::RemoveDir)
+        .map_err(|errno| FileError::from_errno(name, "removing the folder", errno))
+}
+
+/// Gives a file a second name, which must be free. Not durable until the folder is synced.
+///
+/// # Errors
+/// [`FileError::Exists`] when the name is taken, [`FileError::NotFound`] when the file is gone.
+pub fn link(
+    from_dir: impl AsFd,
+    from: impl AsRef<OsStr>,
+    to_dir: impl AsFd,
+    to: impl AsRef<OsStr>,
+) -> Result<(), FileError> {
+    let (from, to) = (plain(from.as_ref())?, plain(to.as_ref())?);
+    linkat(from_dir, from, to_dir, to, AtFlags::empty()).map_err(|errno| {
+        let name = if errno == Errno::ENOENT { from } else { to };
+        FileError::from_errno(name, "linking", errno)
+    })
+}
+
 /// Makes earlier creations, renames and removals in the folder survive a power cut.
 ///
 /// # Errors

@@ -1,11 +1,13 @@
 //! Safe opening and bounded reading.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
+use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
@@ -29,6 +31,9 @@ pub struct FileMeta {
     pub identity: (u64, u64),
     /// Last change of the bytes, in seconds since the epoch.
     pub modified_secs: i64,
+    /// Last change of anything about it, in seconds and nanoseconds since the epoch. Nobody can set
+    /// it back by hand.
+    pub changed: (i64, i64),
 }
 
 /// A file, read whole.
@@ -49,6 +54,50 @@ pub fn open_dir(path: &Path) -> Result<OwnedFd, FileError> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty())
         .map_err(|errno| FileError::from_errno(path.as_os_str(), "opening the folder", errno))
+}
+
+/// Opens a folder in a folder; a symlink is not followed.
+///
+/// # Errors
+/// When it is not a folder, or may not be opened.
+pub fn open_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd, FileError> {
+    let name = plain(name.as_ref())?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(dir, name, flags, Mode::empty())
+        .map_err(|errno| FileError::from_errno(name, "opening the folder", errno))
+}
+
+/// What an open file is now.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn metadata_of(file: &File) -> Result<FileMeta, FileError> {
+    let stat =
+        fstat(file).map_err(|errno| FileError::from_errno(OsStr::new("file"), "looking", errno))?;
+    Ok(meta_of(&stat))
+}
+
+/// Every name in a folder but `.` and `..`, sorted; at most `limit` of them and one more, so that
+/// a caller sees that there are too many.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn names(dir: impl AsFd, limit: usize) -> Result<Vec<OsString>, FileError> {
+    let failed = |errno| FileError::from_errno(OsStr::new("folder"), "listing", errno);
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let mut listing = Dir::openat(&dir, ".", flags, Mode::empty()).map_err(failed)?;
+    let mut names = Vec::new();
+    for entry in listing.iter() {
+        let name = entry.map_err(failed)?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(OsString::from_vec(name));
+            if names.len() > limit {
+                break;
+            }
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// What is under `name`, without opening it or following a symlink: `None` when it is not a
@@ -152,6 +201,7 @@ fn meta_of(stat: &FileStat) -> FileMeta {
         link_count: u64::from(stat.st_nlink),
         identity: (stat.st_dev as u64, stat.st_ino as u64),
         modified_secs: i64::from(stat.st_mtime),
+        changed: (i64::from(stat.st_ctime), i64::from(stat.st_ctime_nsec)),
     }
 }
 
