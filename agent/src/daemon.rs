@@ -30,6 +30,11 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let mut agent = Agent::open(settings, system_clock())?;
     let (hint, mut hints) = mpsc::channel(1);
+    let staged = hint.clone();
+    agent.wake_by(Box::new(move || {
+        // A full channel means that a look is due already.
+        let _ = staged.try_send(());
+    }));
     let _watcher = watch(
         &agent.settings().paths.drop,
         &agent.settings().paths.receipts,

@@ -21,7 +21,8 @@ pub(crate) fn plan(destinations: &[DestinationSettings], path: &str) -> Vec<Plan
         .collect()
 }
 
-/// One order for a whole group: of each bundle the signature, then the bundle as commit marker.
+/// One order for a whole group: of each bundle the artifacts, then the signature, then the bundle
+/// as commit marker.
 pub(crate) fn order(settings: &Settings, bundles: &[NewBundle], now: Timestamp) -> Option<Order> {
     let first = &bundles.first()?.sealed.position;
     Some(Order {
@@ -45,28 +46,38 @@ pub(crate) fn order(settings: &Settings, bundles: &[NewBundle], now: Timestamp) 
     })
 }
 
-fn objects(bundle: &NewBundle) -> [OrderedObject; 2] {
+fn objects(bundle: &NewBundle) -> impl Iterator<Item = OrderedObject> {
     let sealed = &bundle.sealed;
-    let object = |role, path: String, bytes: &[u8], sha256| OrderedObject {
+    let object = |role, path: String, size_bytes, sha256| OrderedObject {
         bundle_id: sealed.bundle_id.to_string(),
         sequence: sealed.position.sequence,
         role,
         path,
-        size_bytes: bytes.len() as u64,
+        size_bytes,
         sha256,
     };
-    [
-        object(
-            Role::Signature,
-            format!("{}.bundle", bundle.path),
-            &sealed.signature,
-            Sha256::of(&sealed.signature),
-        ),
-        object(
-            Role::Bundle,
-            bundle.path.clone(),
-            &sealed.bytes,
-            sealed.position.sha256,
-        ),
-    ]
+    let signature = object(
+        Role::Signature,
+        format!("{}.bundle", bundle.path),
+        sealed.signature.len() as u64,
+        Sha256::of(&sealed.signature),
+    );
+    let document = object(
+        Role::Bundle,
+        bundle.path.clone(),
+        sealed.bytes.len() as u64,
+        sealed.position.sha256,
+    );
+    bundle
+        .artifacts
+        .iter()
+        .map(move |artifact| {
+            object(
+                Role::Artifact,
+                artifact.path.clone(),
+                artifact.size_bytes,
+                artifact.sha256,
+            )
+        })
+        .chain([signature, document])
 }

@@ -10,13 +10,14 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use host::config::DropSettings;
-use host::files::{self, FileError};
+use host::files::{self, Contents, FileError};
 use jiff::Timestamp;
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 
 use crate::AgentError;
+use crate::folder_drop::{self, DOCUMENT, FolderDrop, FolderRead, NotRemoved};
 use crate::token;
 
 /// A producer that links and then unlinks shows two links for a moment; one that writes under a
@@ -32,8 +33,11 @@ pub(crate) struct DropFolder {
     limits: DropSettings,
 }
 
+/// The code of a refusal for a folder where a file should be.
+const A_FOLDER: &str = "a_folder";
+
 /// A drop that this process has renamed to itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Taken {
     /// Names this taking.
     pub(crate) token: String,
@@ -66,8 +70,10 @@ impl Refusal {
 
 /// What reading a drop gave.
 pub(crate) enum Reading {
-    /// Its bytes.
+    /// Its bytes, and their owner.
     Bytes(Vec<u8>, u32),
+    /// A folder, and the document in it.
+    Folder(FolderDrop),
     /// Not acceptable.
     Refused(Refusal),
     /// Gone, or not to be had for now: looked at again in the next pass.
@@ -120,8 +126,13 @@ impl DropFolder {
         };
         let settled =
             now.as_second() - stat.st_ctime >= SETTLE_SECS || stat.st_ctime > now.as_second();
-        let regular = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-        let usual = regular && bytes.ends_with(b".json") && stat.st_nlink == 1;
+        let usual = match SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT {
+            SFlag::S_IFREG => bytes.ends_with(b".json") && stat.st_nlink == 1,
+            // One that its producer makes in place, against the contract, may be filled yet.
+            SFlag::S_IFDIR => files::open_dir_at(&self.dir, name)
+                .is_ok_and(|dir| files::metadata(&dir, DOCUMENT).is_ok()),
+            _ => false,
+        };
         usual || settled
     }
 
@@ -149,58 +160,19 @@ impl DropFolder {
 
     /// Reads a taken drop, whatever tricks are under its name.
     pub(crate) fn read(&self, taken: &Taken) -> Reading {
-        let refused = |code, message: String| Reading::Refused(Refusal::new(code, message));
-        let contents =
-            match files::read_capped(&self.dir, &taken.held_as, self.limits.max_document_bytes) {
-                Ok(contents) => contents,
-                Err(FileError::NotRegular {
-                    kind: "folder" | "directory",
-                    ..
-                }) => {
-                    return refused(
-                        "folder_drop",
-                        "folder drops are not taken by this version".to_owned(),
-                    );
-                }
-                Err(FileError::NotRegular { kind, .. }) => {
-                    return refused("not_a_regular_file", format!("the drop is a {kind}"));
-                }
-                Err(FileError::TooLarge { limit_bytes, .. }) => {
-                    return refused(
-                        "too_large",
-                        format!("the drop is larger than drop.max_document_bytes = {limit_bytes}"),
-                    );
-                }
-                Err(FileError::Denied { .. }) => {
-                    return refused(
-                        "unreadable",
-                        "the agent may not read the drop: producers leave files group-readable"
-                            .to_owned(),
-                    );
-                }
-                Err(error) => return Reading::Later(error),
-            };
-        if !taken.name.as_bytes().ends_with(b".json") {
-            return refused(
+        match read_document(&self.dir, &taken.held_as, &self.limits) {
+            Ok(contents) if taken.name.as_bytes().ends_with(b".json") => {
+                Reading::Bytes(contents.bytes, contents.meta.owner_uid)
+            }
+            Ok(_) => Reading::Refused(Refusal::new(
                 "not_a_drop_name",
-                "a drop's name ends with .json".to_owned(),
-            );
+                "a drop's name ends with .json, or it is a folder",
+            )),
+            Err(Reading::Refused(refusal)) if refusal.code == A_FOLDER => {
+                folder_drop::read(&self.dir, &taken.held_as, &self.limits)
+            }
+            Err(reading) => reading,
         }
-        if contents.meta.link_count != 1 {
-            return refused(
-                "hard_linked",
-                "the drop has another name, under which it could change".to_owned(),
-            );
-        }
-        let owner = contents.meta.owner_uid;
-        let allowed = &self.limits.allowed_owners;
-        if !allowed.is_empty() && !allowed.contains(&owner) {
-            return refused(
-                "foreign_owner",
-                format!("the drop belongs to uid {owner}, which drop.allowed_owners does not list"),
-            );
-        }
-        Reading::Bytes(contents.bytes, owner)
     }
 
     /// Removes a taken drop.
@@ -210,4 +182,82 @@ impl DropFolder {
             other => other,
         }
     }
+
+    /// Removes a taken folder that still holds exactly what was read.
+    ///
+    /// It gets another name first, in one step: half a folder under a taken name would be taken for
+    /// another drop after a crash.
+    pub(crate) fn remove_folder(&self, taken: &Taken, read: &FolderRead) -> Result<(), NotRemoved> {
+        match folder_drop::is_unchanged(&self.dir, &taken.held_as, read) {
+            Ok(true) => {}
+            Ok(false) => return Err(NotRemoved::Changed),
+            Err(FileError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(NotRemoved::Failed(error)),
+        }
+        let sealed = token::sealed_name(&taken.token);
+        files::rename_noreplace(&self.dir, &taken.held_as, &self.dir, &sealed)
+            .and_then(|()| folder_drop::remove(&self.dir, &sealed))
+            .map_err(NotRemoved::Failed)
+    }
+
+    /// Removes what a stop left of sealed folders, and tells of what cannot be removed.
+    pub(crate) fn remove_sealed(&self) -> Result<Vec<(OsString, FileError)>, AgentError> {
+        let names =
+            files::names(&self.dir, usize::MAX - 1).map_err(AgentError::file(&self.path))?;
+        let mut kept = Vec::new();
+        for name in names.into_iter().filter(|name| token::is_sealed(name)) {
+            if let Err(error) = folder_drop::remove(&self.dir, &name) {
+                kept.push((name, error));
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// Reads a document with every check that does not depend on its name.
+pub(crate) fn read_document(
+    dir: &OwnedFd,
+    name: &OsStr,
+    limits: &DropSettings,
+) -> Result<Contents, Reading> {
+    let refused = |code, message: String| Err(Reading::Refused(Refusal::new(code, message)));
+    let limit_bytes = limits.max_document_bytes;
+    let contents = match files::read_capped(dir, name, limit_bytes) {
+        Ok(contents) => contents,
+        Err(FileError::NotRegular {
+            kind: kind @ "folder",
+            ..
+        }) => return refused(A_FOLDER, format!("the document is a {kind}")),
+        Err(FileError::NotRegular { kind, .. }) => {
+            return refused("not_a_regular_file", format!("the drop is a {kind}"));
+        }
+        Err(FileError::TooLarge { .. }) => {
+            return refused(
+                "too_large",
+                format!("the drop is larger than drop.max_document_bytes = {limit_bytes}"),
+            );
+        }
+        Err(FileError::Denied { .. }) => {
+            return refused(
+                "unreadable",
+                "the agent may not read the drop: producers leave files group-readable".to_owned(),
+            );
+        }
+        Err(error) => return Err(Reading::Later(error)),
+    };
+    if contents.meta.link_count != 1 {
+        return refused(
+            "hard_linked",
+            "the drop has another name, under which it could change".to_owned(),
+        );
+    }
+    let owner = contents.meta.owner_uid;
+    let allowed = &limits.allowed_owners;
+    if !allowed.is_empty() && !allowed.contains(&owner) {
+        return refused(
+            "foreign_owner",
+            format!("the drop belongs to uid {owner}, which drop.allowed_owners does not list"),
+        );
+    }
+    Ok(contents)
 }

@@ -3,6 +3,7 @@
 //! A pass holds no state of its own between calls that a crash could lose: what waits is in the
 //! folders, what is done is in the spool.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use evidence::bundle::Producer;
@@ -14,12 +15,14 @@ use jiff::Timestamp;
 use spool::{ChainStart, Spool};
 
 use crate::folder::DropFolder;
+use crate::folder_drop::NotRemoved;
+use crate::intake::{Intake, Waker, staged_folder};
 use crate::keys::Keys;
 use crate::publish::{Published, Publisher};
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
 use crate::rollback::is_behind_files;
-use crate::seal::{Prepared, Sealer};
+use crate::seal::{Done, Prepared, Sealer};
 use crate::{AgentError, Clock, clock};
 
 /// The newest bundle whose files a sync has made durable.
@@ -38,6 +41,9 @@ pub struct Agent {
     machine: Sha256,
     clock: Clock,
     head_path: Option<(i64, PathBuf)>,
+    intake: Intake,
+    /// Tokens of folders that were sealed and then held something else.
+    changed: HashSet<String>,
     _instance: InstanceLock,
 }
 
@@ -96,8 +102,22 @@ impl Agent {
         for destination in &settings.destinations {
             spool.use_destination(&destination.destination_id, &destination.uri(), now)?;
         }
+        let folder = DropFolder::open(paths.drop.clone(), settings.drop.clone())?;
+        let intake = folder
+            .dir()
+            .try_clone()
+            .and_then(|drop| {
+                let min_free_bytes = settings.agent.min_free_bytes;
+                Intake::start(drop, &paths.evidence, settings.drop.clone(), min_free_bytes)
+            })
+            .map_err(|source| AgentError::Folder {
+                path: paths.drop.clone(),
+                source,
+            })?;
         let mut agent = Self {
-            folder: DropFolder::open(paths.drop.clone(), settings.drop.clone())?,
+            folder,
+            intake,
+            changed: HashSet::new(),
             quarantine: Quarantine::open(paths.quarantine.clone())?,
             receipts: Receipts::open(paths.receipts.clone())?,
             publisher: Publisher::open(paths.evidence.clone(), paths.outbox.clone())?,
@@ -116,6 +136,7 @@ impl Agent {
         };
         agent.continue_chain(now)?;
         agent.publish_again()?;
+        agent.tidy()?;
         Ok(agent)
     }
 
@@ -138,6 +159,12 @@ impl Agent {
         Ok(pass)
     }
 
+    /// Has `waker` called, from another thread, whenever artifacts have been staged and the next
+    /// pass has something to seal.
+    pub fn wake_by(&self, waker: Waker) {
+        self.intake.set_waker(waker);
+    }
+
     /// Makes the published files durable and remembers how far; called when idle and at a stop.
     ///
     /// # Errors
@@ -147,6 +174,9 @@ impl Agent {
         if self.spool.note(SYNCED_NOTE)?.as_ref() != Some(&newest) {
             self.publisher.sync()?;
             self.spool.set_note(SYNCED_NOTE, &newest)?;
+            // Their real names are durable now.
+            self.publisher
+                .remove_staged(|token| self.intake.holds(token))?;
         }
         Ok(())
     }
@@ -175,7 +205,10 @@ impl Agent {
             && let Some(name) = names.next()
         {
             match self.folder.take(&name) {
-                Ok(Some(taken)) => sealer.add(&mut prepared, taken, (self.clock)())?,
+                Ok(Some(taken)) => {
+                    let now = (self.clock)();
+                    sealer.add(&mut prepared, &mut self.intake, &self.changed, taken, now)?;
+                }
                 Ok(None) => {}
                 Err(error) => {
                     prepared.later += 1;
@@ -200,6 +233,10 @@ impl Agent {
     fn after_commit(&mut self, prepared: &Prepared, pass: &mut Pass) -> Result<(), AgentError> {
         for new in &prepared.group.bundles {
             let sealed = &new.sealed;
+            if let Some(source) = &new.source {
+                let folder = staged_folder(&self.settings.paths.evidence, &source.taken_token);
+                self.publisher.artifacts(&folder, &new.artifacts)?;
+            }
             self.publish(
                 &new.path,
                 sealed.bundle_id,
@@ -229,7 +266,11 @@ impl Agent {
             // One that cannot be moved must not keep the others out: it stays under its taken
             // name, and later passes try again.
             match self.quarantine.admit(&self.folder, refused) {
-                Ok(()) => pass.quarantined += 1,
+                Ok(()) => {
+                    pass.quarantined += 1;
+                    self.changed.remove(&refused.taken.token);
+                    self.intake.forget(&refused.taken.token);
+                }
                 Err(error) => {
                     pass.later += 1;
                     tracing::error!(
@@ -242,15 +283,24 @@ impl Agent {
             }
         }
         let mut kept = 0;
-        for taken in &prepared.done {
-            if let Err(error) = self.dispose(taken) {
-                kept += 1;
-                tracing::error!(
-                    state = "sealed_drop_stays",
-                    drop = crate::token::printable(&taken.name, 128),
-                    "a sealed drop cannot be removed; it is not sealed again: {:#}",
-                    anyhow::Error::from(error)
-                );
+        for done in &prepared.done {
+            let taken = &done.taken;
+            self.intake.forget(&taken.token);
+            match self.dispose(done) {
+                Ok(Disposed::Gone) => {}
+                Ok(Disposed::Changed) => {
+                    kept += 1;
+                    self.changed.insert(taken.token.clone());
+                }
+                Err(error) => {
+                    kept += 1;
+                    tracing::error!(
+                        state = "sealed_drop_stays",
+                        drop = crate::token::printable(&taken.name, 128),
+                        "a sealed drop cannot be removed; it is not sealed again: {:#}",
+                        anyhow::Error::from(error)
+                    );
+                }
             }
         }
         // What stays is met again by every pass, and must not look like progress to the loop.
@@ -260,23 +310,32 @@ impl Agent {
         Ok(())
     }
 
-    fn dispose(&self, taken: &crate::folder::Taken) -> Result<(), AgentError> {
+    fn dispose(&self, done: &Done) -> Result<Disposed, AgentError> {
+        let taken = &done.taken;
         let drop_folder = || AgentError::file(&self.settings.paths.drop);
-        match (
-            self.settings.drop.on_sealed,
-            &self.settings.drop.archive_dir,
-        ) {
-            (OnSealed::Archive, Some(archive)) => {
-                let dir = host::files::open_dir(archive).map_err(AgentError::file(archive))?;
-                let name = format!(
-                    "{}-{}",
-                    taken.token,
-                    crate::token::printable(&taken.name, 200)
-                );
-                host::files::rename_noreplace(self.folder.dir(), &taken.held_as, &dir, &name)
-                    .map_err(AgentError::file(archive))
-            }
-            _ => self.folder.remove(taken).map_err(drop_folder()),
+        let archive = match self.settings.drop.on_sealed {
+            OnSealed::Archive => self.settings.drop.archive_dir.as_ref(),
+            OnSealed::Remove => None,
+        };
+        if let Some(archive) = archive {
+            let dir = host::files::open_dir(archive).map_err(AgentError::file(archive))?;
+            let name = format!(
+                "{}-{}",
+                taken.token,
+                crate::token::printable(&taken.name, 200)
+            );
+            host::files::rename_noreplace(self.folder.dir(), &taken.held_as, &dir, &name)
+                .map_err(AgentError::file(archive))?;
+            return Ok(Disposed::Gone);
+        }
+        let Some(read) = &done.read else {
+            self.folder.remove(taken).map_err(drop_folder())?;
+            return Ok(Disposed::Gone);
+        };
+        match self.folder.remove_folder(taken, read) {
+            Ok(()) => Ok(Disposed::Gone),
+            Err(NotRemoved::Changed) => Ok(Disposed::Changed),
+            Err(NotRemoved::Failed(error)) => Err(drop_folder()(error)),
         }
     }
 
@@ -350,10 +409,16 @@ impl Agent {
             .note(SYNCED_NOTE)?
             .and_then(|v| v.parse().ok())
             .unwrap_or(0);
+        let evidence = &self.settings.paths.evidence;
+        let spool = &self.spool;
         let publisher = &mut self.publisher;
         let key = self.keys.signing.public();
         let mut again = 0_usize;
         self.spool.each_bundle_after(synced, |b| -> Result<(), AgentError> {
+            let artifacts = spool.artifacts(b.bundle_rowid)?;
+            if let Some(token) = b.taken_token.as_ref().filter(|_| !artifacts.is_empty()) {
+                again += publisher.artifacts(&staged_folder(evidence, token), &artifacts)?;
+            }
             match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, key)? {
                 Published::Written => again += 1,
                 Published::Same => {}
@@ -382,6 +447,24 @@ impl Agent {
         Ok(())
     }
 
+    /// Removes what a stop left behind: staged files whose real names are durable, or whose drop
+    /// is staged again, and sealed folders on their way out.
+    fn tidy(&mut self) -> Result<(), AgentError> {
+        if self.publisher.has_staged() {
+            self.publisher.sync()?;
+            self.publisher.remove_staged(|_| false)?;
+        }
+        for (name, error) in self.folder.remove_sealed()? {
+            tracing::error!(
+                state = "sealed_drop_stays",
+                drop = crate::token::printable(&name, 128),
+                "a sealed drop cannot be removed; it is not sealed again: {error}; producers leave \
+                 folders group-writable"
+            );
+        }
+        Ok(())
+    }
+
     fn enough_room(&self) -> Result<(), AgentError> {
         let path = &self.settings.paths.state_dir;
         let stat = nix::sys::statvfs::statvfs(&self.settings.paths.spool).map_err(|errno| {
@@ -401,6 +484,13 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+/// What became of a sealed drop.
+enum Disposed {
+    Gone,
+    /// It holds something else than what was sealed, and stays: the next pass quarantines it.
+    Changed,
 }
 
 fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {

@@ -15,8 +15,10 @@ use evidence::handover::ORDER_SUFFIX;
 use evidence::keys::PublicKey;
 use evidence::signature::{self, SIGNATURE_MAX_BYTES};
 use host::files::{self, Durability, FileError, Replace};
+use spool::Artifact;
 
 use crate::AgentError;
+use crate::intake::{STAGED, remove_staged};
 
 /// Owner writes, the hand-over group reads.
 const FILE_MODE: u32 = 0o640;
@@ -102,6 +104,81 @@ impl Publisher {
         Ok(Published::Written)
     }
 
+    /// Gives staged files their real names, and says how many had none. A file that is neither
+    /// staged nor there is lost: that is alarmed, and keeps nothing else from being published.
+    pub(crate) fn artifacts(
+        &self,
+        staged: &Path,
+        artifacts: &[Artifact],
+    ) -> Result<usize, AgentError> {
+        let mut linked = 0;
+        let mut source = None;
+        for artifact in artifacts {
+            let (folder, name) = artifact
+                .path
+                .rsplit_once('/')
+                .unwrap_or(("", &artifact.path));
+            let full = self.evidence.join(folder);
+            create_folders(&self.evidence, &full)?;
+            let dir = files::open_dir(&full).map_err(AgentError::file(&full))?;
+            if let Ok(Some(there)) = files::metadata(&dir, name)
+                && there.size_bytes == artifact.size_bytes
+            {
+                continue;
+            }
+            if source.is_none() {
+                source = files::open_dir(staged).ok();
+            }
+            let result = match &source {
+                Some(from) => files::link(from, artifact.sha256.to_string(), &dir, name),
+                None => Err(FileError::NotFound {
+                    name: staged.display().to_string(),
+                }),
+            };
+            match result {
+                Ok(()) => linked += 1,
+                Err(error @ (FileError::NotFound { .. } | FileError::Exists { .. })) => {
+                    tracing::error!(
+                        state = "artifact_lost",
+                        path = artifact.path,
+                        sha256 = %artifact.sha256,
+                        "a sealed artifact is not where it should be; restore it from a copy: \
+                         {error}"
+                    );
+                }
+                Err(error) => return Err(AgentError::file(full)(error)),
+            }
+        }
+        Ok(linked)
+    }
+
+    /// Whether anything is staged.
+    pub(crate) fn has_staged(&self) -> bool {
+        std::fs::read_dir(self.evidence.join(STAGED))
+            .is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Removes staged files, but for the drops that `holds` says are still in work.
+    pub(crate) fn remove_staged(&self, holds: impl Fn(&str) -> bool) -> Result<(), AgentError> {
+        let folder = self.evidence.join(STAGED);
+        let failed = |source| AgentError::Folder {
+            path: folder.clone(),
+            source,
+        };
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if !entry.file_name().to_str().is_some_and(&holds) {
+                remove_staged(&entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes `EB-….locations.json`, in place of the one before.
     pub(crate) fn locations(
         &mut self,
@@ -160,12 +237,19 @@ impl Publisher {
         }
     }
 
-    /// Makes everything published so far survive a power cut: one call for the file system.
+    /// Makes everything published so far survive a power cut: one call for each file system.
     pub(crate) fn sync(&self) -> Result<(), AgentError> {
-        nix::unistd::syncfs(&self.outbox_dir).map_err(|errno| AgentError::Folder {
-            path: self.outbox.clone(),
-            source: errno.into(),
-        })
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |errno: nix::errno::Errno| AgentError::Folder {
+                path,
+                source: errno.into(),
+            }
+        };
+        nix::unistd::syncfs(&self.outbox_dir).map_err(failed(&self.outbox))?;
+        // It may be a file system of its own; if it is not, there is nothing left to write.
+        let evidence = files::open_dir(&self.evidence).map_err(AgentError::file(&self.evidence))?;
+        nix::unistd::syncfs(&evidence).map_err(failed(&self.evidence))
     }
 
     fn folder_of(&mut self, path: &str) -> Result<&OwnedFd, AgentError> {

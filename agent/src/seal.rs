@@ -4,49 +4,79 @@
 //! again from the spool. So a crash anywhere leaves either the drops, or the bundles and perhaps
 //! the drops as well, which their tokens then tell from duplicates.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use evidence::bundle::{
-    BundleId, Draft, Kind, Producer, Related, SealError, TimeSource, VerifyError, object_path,
+    BundleId, Draft, Kind, Producer, Related, SealError, TimeSource, VerifyError, artifact_path,
+    object_path,
 };
 use evidence::chain::{Head, utc_day};
 use evidence::digest::Sha256;
 use evidence::findings::{Finding, code, consistency};
-use evidence::incident::{Incident, Limits, SealedIncident, Source};
+use evidence::incident::{Incident, Limits, SealedIncident, Source, StoredFile};
 use host::config::Settings;
 use jiff::Timestamp;
-use spool::{Duplicate, Group, IncidentSource, NewBundle, Seen, Spool};
+use spool::{Artifact, Duplicate, Group, IncidentSource, NewBundle, Seen, Spool};
 
 use crate::AgentError;
 use crate::destination_plan::{order, plan};
 use crate::folder::{DropFolder, Reading, Refusal, Taken};
+use crate::folder_drop::FolderRead;
+use crate::intake::{Intake, Outcome, StagedFile, source_bytes};
 use crate::keys::Keys;
 use crate::quarantine::Refused;
 
 /// So many bytes of documents are held at once, whatever the group limit is.
 const GROUP_BYTES: usize = 16 << 20;
+/// With one drop's artifacts more than so many, an order is still far below its largest size.
+const GROUP_ARTIFACTS: usize = 4096;
 
 /// A group, ready to commit, and what is to be done with each drop afterwards.
 #[derive(Default)]
 pub(crate) struct Prepared {
     pub(crate) group: Group,
     /// Sealed, or sealed before: to be removed after the commit.
-    pub(crate) done: Vec<Taken>,
+    pub(crate) done: Vec<Done>,
     /// To be moved to quarantine after the commit.
     pub(crate) refused: Vec<Refused>,
     /// Read again in the next pass.
     pub(crate) later: usize,
     bytes: usize,
+    artifacts: usize,
     head: Option<Head>,
     last_numbers: HashMap<jiff::civil::Date, u64>,
     /// Incidents of this very group, by id: the spool does not know them yet.
     within: HashMap<String, Vec<InGroup>>,
 }
 
+/// A drop that is to be removed.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) taken: Taken,
+    /// Of a folder: what was read of it.
+    pub(crate) read: Option<FolderRead>,
+}
+
+/// A drop, read.
+struct Incoming {
+    bytes: Vec<u8>,
+    owner: u32,
+    files: Vec<StagedFile>,
+    read: Option<FolderRead>,
+}
+
 struct InGroup {
     source_hmac: Sha256,
     bundle_id: BundleId,
     sha256: Sha256,
+}
+
+/// Why a drop does not go into this group.
+enum NotNow {
+    Refused(Refusal),
+    Later(String),
+    /// Its artifacts are being copied.
+    Staging,
 }
 
 /// What sealing needs and does not change.
@@ -69,7 +99,9 @@ enum Before {
 
 impl Prepared {
     pub(crate) fn is_full(&self, limit: usize) -> bool {
-        self.done.len() + self.refused.len() >= limit || self.bytes >= GROUP_BYTES
+        self.done.len() + self.refused.len() >= limit
+            || self.bytes >= GROUP_BYTES
+            || self.artifacts >= GROUP_ARTIFACTS
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -78,10 +110,13 @@ impl Prepared {
 }
 
 impl Sealer<'_> {
-    /// Takes one drop into the group: sealed, recognised, or refused.
+    /// Takes one drop into the group: sealed, recognised, refused, or left until its artifacts are
+    /// staged. `changed` names drops that were sealed and then found to hold something else.
     pub(crate) fn add(
         &self,
         prepared: &mut Prepared,
+        intake: &mut Intake,
+        changed: &HashSet<String>,
         taken: Taken,
         now: Timestamp,
     ) -> Result<(), AgentError> {
@@ -93,31 +128,42 @@ impl Sealer<'_> {
             owner_uid: owner,
             at: now,
         };
-        let (bytes, owner) = match self.folder.read(&taken) {
-            Reading::Bytes(bytes, owner) => (bytes, owner),
-            Reading::Refused(refusal) => {
+        let Incoming {
+            bytes,
+            owner,
+            files,
+            read,
+        } = match self.read(intake, changed, &taken) {
+            Ok(incoming) => incoming,
+            Err(NotNow::Refused(refusal)) => {
                 prepared
                     .refused
                     .push(refuse(refusal, None, None, None, taken));
                 return Ok(());
             }
-            Reading::Later(error) => {
+            Err(NotNow::Later(why)) => {
                 prepared.later += 1;
                 tracing::warn!(
                     state = "deferred",
                     drop = crate::token::printable(&taken.name, 128),
-                    "a drop cannot be read just now and waits: {error}"
+                    "a drop cannot be read just now and waits: {why}"
                 );
+                return Ok(());
+            }
+            Err(NotNow::Staging) => {
+                prepared.later += 1;
                 return Ok(());
             }
         };
         prepared.bytes += bytes.len();
-        let hmac = self.keys.digest.hmac(&bytes);
+        prepared.artifacts += files.len();
         let size = bytes.len() as u64;
         let limits = Limits {
             max_depth: self.settings.drop.max_depth,
         };
-        let incident = match Incident::parse(&bytes, &limits) {
+        let parsed = Incident::parse(&bytes, &limits);
+        let hmac = self.keys.digest.hmac(&source_bytes(bytes, &files));
+        let mut incident = match parsed {
             Ok(incident) => incident,
             Err(refusal) => {
                 let refusal = Refusal {
@@ -131,10 +177,18 @@ impl Sealer<'_> {
                 return Ok(());
             }
         };
+        incident.body.artifacts.files = files
+            .iter()
+            .map(|file| StoredFile {
+                name: file.recorded_name.clone(),
+                size_bytes: file.size_bytes,
+                sha256: file.sha256,
+            })
+            .collect();
         let related = match self.before(prepared, &incident, hmac, &taken)? {
             Before::New(related) => related,
             Before::Leftover => {
-                prepared.done.push(taken);
+                prepared.done.push(Done { taken, read });
                 return Ok(());
             }
             Before::Duplicate(bundle_rowid) => {
@@ -148,7 +202,7 @@ impl Sealer<'_> {
                     bundle_rowid,
                     received_at: now,
                 });
-                prepared.done.push(taken);
+                prepared.done.push(Done { taken, read });
                 return Ok(());
             }
             Before::WithinGroup => {
@@ -158,7 +212,7 @@ impl Sealer<'_> {
         };
         match self.seal(prepared, &incident, related, hmac, size, &taken, now) {
             Ok(()) => {
-                prepared.done.push(taken);
+                prepared.done.push(Done { taken, read });
                 Ok(())
             }
             Err(error) if concerns_all(&error) => Err(AgentError::Seal(error)),
@@ -175,6 +229,57 @@ impl Sealer<'_> {
                 Ok(())
             }
         }
+    }
+
+    fn read(
+        &self,
+        intake: &mut Intake,
+        changed: &HashSet<String>,
+        taken: &Taken,
+    ) -> Result<Incoming, NotNow> {
+        let folder = match self.folder.read(taken) {
+            Reading::Bytes(bytes, owner) => {
+                return Ok(Incoming {
+                    bytes,
+                    owner,
+                    files: Vec::new(),
+                    read: None,
+                });
+            }
+            Reading::Refused(refusal) => return Err(NotNow::Refused(refusal)),
+            Reading::Later(error) => return Err(NotNow::Later(error.to_string())),
+            Reading::Folder(folder) => folder,
+        };
+        if changed.contains(&taken.token) {
+            return Err(NotNow::Refused(Refusal::new(
+                "changed_after_seal",
+                "the folder was sealed, and then held something else than what was sealed; what \
+                 it holds now is kept here",
+            )));
+        }
+        let files = if folder.has_artifacts {
+            match intake.ask(taken) {
+                None => return Err(NotNow::Staging),
+                Some(Outcome::Staged(files)) => files,
+                Some(Outcome::Refused(refusal)) => return Err(NotNow::Refused(refusal)),
+                Some(Outcome::Later(why)) => {
+                    intake.forget(&taken.token);
+                    return Err(NotNow::Later(why));
+                }
+            }
+        } else {
+            Vec::new()
+        };
+        let artifacts = files.iter().map(|f| (f.name.clone(), f.meta)).collect();
+        Ok(Incoming {
+            bytes: folder.bytes,
+            owner: folder.owner_uid,
+            files,
+            read: Some(FolderRead {
+                document: folder.document,
+                artifacts,
+            }),
+        })
     }
 
     /// Builds the order, once the group is complete.
@@ -306,8 +411,8 @@ impl Sealer<'_> {
         prepared.group.bundles.push(NewBundle {
             sealed,
             kind: Kind::Incident,
+            artifacts: artifacts(&path, &incident.body.artifacts.files),
             path,
-            object_count: 2,
             source: Some(IncidentSource {
                 incident_id: incident.incident_id().to_owned(),
                 source_hmac: hmac,
@@ -316,6 +421,22 @@ impl Sealer<'_> {
         });
         Ok(())
     }
+}
+
+/// Files with the same bytes and safe name are one object.
+fn artifacts(bundle_path: &str, files: &[StoredFile]) -> Vec<Artifact> {
+    let by_path: BTreeMap<String, &StoredFile> = files
+        .iter()
+        .map(|file| (artifact_path(bundle_path, file.sha256, &file.name), file))
+        .collect();
+    by_path
+        .into_iter()
+        .map(|(path, file)| Artifact {
+            path,
+            size_bytes: file.size_bytes,
+            sha256: file.sha256,
+        })
+        .collect()
 }
 
 /// A key that does not sign, or a signature that does not verify, would fail every drop alike:

@@ -1,4 +1,5 @@
-//! Names of taken drops: `.taken-{16 hex digits}-{the drop's name}`.
+//! Names of taken drops: `.taken-{16 hex digits}-{the drop's name}`; and of folders that are sealed
+//! and on their way out: `.sealed-{16 hex digits}`.
 //!
 //! The token is recorded with the bundle. A drop that is still there after its bundle was
 //! committed (a crash in between) is recognised by it and is not counted as a duplicate.
@@ -8,6 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 const PREFIX: &[u8] = b".taken-";
+const SEALED_PREFIX: &[u8] = b".sealed-";
 const TOKEN_BYTES: usize = 16;
 /// Leaves room for the prefix and token within the 255 bytes that file systems allow.
 const NAME_BYTES: usize = 200;
@@ -28,6 +30,16 @@ pub(crate) fn taken_name(token: &str, drop_name: &OsStr) -> OsString {
     let bytes = drop_name.as_bytes();
     name.extend_from_slice(&bytes[..bytes.len().min(NAME_BYTES)]);
     OsString::from_vec(name)
+}
+
+/// The name of a sealed folder while it is removed.
+pub(crate) fn sealed_name(token: &str) -> OsString {
+    OsString::from_vec([SEALED_PREFIX, token.as_bytes()].concat())
+}
+
+/// Whether a name is a [`sealed_name`].
+pub(crate) fn is_sealed(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(SEALED_PREFIX)
 }
 
 /// The token and the drop's name, if this is a taken drop.

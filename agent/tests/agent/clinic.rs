@@ -93,7 +93,9 @@ impl Clinic {
             .into_iter()
             .filter(|p| {
                 let name = p.file_name().unwrap().to_string_lossy();
-                name.ends_with(".json") && !name.ends_with(".locations.json")
+                name.ends_with(".json")
+                    && !name.ends_with(".locations.json")
+                    && !p.components().any(|part| part.as_os_str() == "artifacts")
             })
             .map(|path| {
                 let bytes = fs::read(&path).unwrap();

@@ -110,7 +110,7 @@ fn a_symlink_a_fifo_and_a_folder_are_moved_aside_and_hang_nothing() {
     assert_eq!((pass.sealed, pass.quarantined), (0, 3));
     assert_eq!(
         clinic.reasons(),
-        ["folder_drop", "not_a_regular_file", "not_a_regular_file"]
+        ["no_document", "not_a_regular_file", "not_a_regular_file"]
     );
     assert!(
         secret.exists(),

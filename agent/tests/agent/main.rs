@@ -1,5 +1,6 @@
 //! The agent in process: real folders, real SQLite, real keys; only the clock is the test's.
 
+mod artifacts;
 mod chain;
 mod clinic;
 mod folder;

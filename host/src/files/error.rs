@@ -77,6 +77,11 @@ impl FileError {
                 name,
                 kind: "symlink",
             },
+            // O_DIRECTORY on something else, also on a symlink with O_NOFOLLOW (open(2)).
+            Errno::ENOTDIR => Self::NotRegular {
+                name,
+                kind: "file or symlink instead of a folder",
+            },
             // O_NONBLOCK on a socket, or a device without a driver (open(2)).
             Errno::ENXIO => Self::NotRegular {
                 name,
