@@ -1,4 +1,5 @@
-//! `verify`: signature, content hash and schema of each bundle, offline.
+//! `verify`: signature, content hash and schema of each bundle, and the digest of each of its
+//! artifacts, offline.
 //!
 //! Three results per bundle: verified, bad, could not check. What could not be checked never
 //! counts as verified, and an empty folder is not a good one.
@@ -7,7 +8,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, VerifiedBundle};
+use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, VerifiedBundle, safe_name};
+use evidence::digest::{Sha256, Sha256Stream};
+use evidence::incident::StoredFile;
 use evidence::keys::PublicKey;
 use evidence::signature::SIGNATURE_MAX_BYTES;
 use serde::Serialize;
@@ -37,7 +40,9 @@ pub enum Outcome {
         /// Its place in the chain.
         sequence: u64,
         /// SHA-256 of the file.
-        sha256: evidence::digest::Sha256,
+        sha256: Sha256,
+        /// Artifacts, each found beside the bundle with the size and digest it names.
+        artifacts: usize,
     },
     /// Not what the key's holder sealed.
     Bad(Reason),
@@ -127,7 +132,10 @@ fn walk(root: &Path, key: &PublicKey, say: &mut impl FnMut(&Path, Outcome)) {
         };
         for (path, kind) in entries {
             if kind.is_dir() {
-                waiting.push(path);
+                // Below a bundle's name lie its artifacts, whatever they are called.
+                if bundle_id(&path).is_none() {
+                    waiting.push(path);
+                }
             } else if named_like_a_bundle(&path) {
                 found += 1;
                 let outcome = if kind.is_file() {
@@ -201,16 +209,18 @@ fn check_file(path: &Path, key: &PublicKey) -> Outcome {
         Err(error) => return Outcome::Bad(Reason::of(&error)),
     };
     let header = verified.header();
-    let name = path
-        .file_name()
-        .and_then(|n| n.to_str())
-        .unwrap_or_default();
-    let named: Option<BundleId> = name.strip_suffix(".json").and_then(|n| n.parse().ok());
+    let named = bundle_id(&path.with_extension(""));
     if named.map(|id| id.to_string()).as_ref() != Some(&header.bundle_id) {
         return Outcome::Bad(Reason::words(format!(
             "the file is named otherwise than the bundle in it, {}",
             header.bundle_id
         )));
+    }
+    let artifacts = verified.artifacts();
+    for artifact in &artifacts {
+        if let Err(outcome) = check_artifact(path, artifact) {
+            return outcome;
+        }
     }
     Outcome::Verified {
         bundle_id: header.bundle_id.clone(),
@@ -218,6 +228,61 @@ fn check_file(path: &Path, key: &PublicKey) -> Outcome {
         chain_id: header.chain.chain_id.clone(),
         sequence: header.chain.sequence,
         sha256: verified.sha256(),
+        artifacts: artifacts.len(),
+    }
+}
+
+/// The bundle that a file or folder is named for.
+fn bundle_id(path: &Path) -> Option<BundleId> {
+    path.file_name()?.to_str()?.parse().ok()
+}
+
+/// What the bundle names must be there as it names it; what is not there may be elsewhere.
+fn check_artifact(bundle: &Path, artifact: &StoredFile) -> Result<(), Outcome> {
+    let path = bundle
+        .with_extension("")
+        .join("artifacts")
+        .join(artifact.sha256.to_string())
+        .join(safe_name(&artifact.name));
+    let could_not = |error: &io::Error| {
+        Outcome::CouldNotCheck(Reason::words(format!(
+            "signed, but artifact {:?} cannot be read: {}: {error}",
+            artifact.name,
+            path.display()
+        )))
+    };
+    let bad = |what: &str| {
+        Outcome::Bad(Reason::words(format!(
+            "artifact {:?} is not what the bundle names: {what} differs: {}",
+            artifact.name,
+            path.display()
+        )))
+    };
+    let meta = fs::symlink_metadata(&path).map_err(|error| could_not(&error))?;
+    if !meta.is_file() {
+        return Err(could_not(&io::Error::other("not a regular file")));
+    }
+    if meta.len() != artifact.size_bytes {
+        return Err(bad("the size"));
+    }
+    let sha256 = digest_of(&path).map_err(|error| could_not(&error))?;
+    if sha256 != artifact.sha256 {
+        return Err(bad("the digest"));
+    }
+    Ok(())
+}
+
+fn digest_of(path: &Path) -> io::Result<Sha256> {
+    let mut file = fs::File::open(path)?;
+    let mut hash = Sha256Stream::default();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hash.finish()),
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

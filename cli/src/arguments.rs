@@ -27,12 +27,14 @@ pub(crate) enum Command {
     /// Make or show the signing key.
     #[command(subcommand)]
     Keys(KeysCommand),
-    /// Check an incident document and drop it for sealing.
+    /// Check an incident document and drop it for sealing, alone or with artifacts.
     ///
-    /// A document that the agent would quarantine is refused here (exit code 2) and not dropped.
+    /// FILE may be a folder that holds incident.json and artifacts/; it is copied. A document that the agent would quarantine is refused here (exit code 2) and not dropped.
     /// Findings are printed; they are sealed with the incident and never refuse it.
     ///
     /// Example: my-executor --report | msp-evidence submit -
+    ///
+    /// Example: msp-evidence submit incident.json --artifact backup.log --artifact before.png
     Submit(SubmitOptions),
     /// Show what is sealed, pending, confirmed, parked and blocked.
     ///
@@ -47,7 +49,8 @@ pub(crate) enum Command {
     /// Prove bundles again, offline, with a public key that you trust.
     ///
     /// Checks of each EB-….json: the signature beside it (….json.bundle) with exactly this key, the
-    /// schema, and the content hash. Get the key from the MSP by another way than the evidence.
+    /// schema, the content hash, and the size and digest of each artifact that it names (below
+    /// EB-…/artifacts/). Get the key from the MSP by another way than the evidence.
     ///
     /// Exit codes: 0 every bundle verified, 1 usage, 2 at least one is bad, 3 something could not
     /// be checked.
@@ -103,9 +106,12 @@ pub(crate) struct ShowKeyOptions {
 
 #[derive(Args)]
 pub(crate) struct SubmitOptions {
-    /// The document, or `-` for standard input.
-    #[arg(value_name = "FILE|-")]
+    /// The document, `-` for standard input, or a folder.
+    #[arg(value_name = "FILE|FOLDER|-")]
     pub(crate) file: PathBuf,
+    /// A file that is stored with the document, of any size; its name is kept. Can be repeated.
+    #[arg(long = "artifact", value_name = "FILE")]
+    pub(crate) artifacts: Vec<PathBuf>,
     /// Only check it.
     #[arg(long)]
     pub(crate) check: bool,

@@ -1,6 +1,7 @@
 //! `quarantine list`, `quarantine retry`.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -89,24 +90,47 @@ fn retry(settings: &Settings, options: &RetryOptions) -> Result<ExitCode> {
         }
         None => reasons(quarantine)?.into_iter().map(|r| r.name).collect(),
     };
-    as_owner_of(quarantine, || -> Result<()> {
+    let failed = as_owner_of(quarantine, || -> Result<usize> {
         let from = files::open_dir(quarantine)?;
         let to = files::open_dir(&settings.paths.drop)?;
+        let mut failed = 0;
         for name in &names {
-            // A drop's name ends with .json, or it would come straight back.
-            let stem = name.strip_suffix(".json").unwrap_or(name);
-            let back = format!("retry-{stem}.json");
-            files::rename_noreplace(&from, name, &to, &back)
-                .with_context(|| format!("moving {name} back"))?;
-            // Only once the drop is back: the reason must not be lost before.
-            files::remove(&from, format!("{name}{REASON_SUFFIX}"))
-                .with_context(|| format!("removing the reason of {name}"))?;
-            println!("dropped again  {back}");
+            // One that cannot be moved keeps no other here.
+            match put_back(&from, &to, name) {
+                Ok(back) => println!("dropped again  {back}"),
+                Err(error) => {
+                    failed += 1;
+                    eprintln!("msp-evidence: {error:#}");
+                }
+            }
         }
         files::sync_dir(&to)?;
         files::sync_dir(&from)?;
-        Ok(())
+        Ok(failed)
     })?
     .with_context(|| format!("in {}", quarantine.display()))?;
+    if failed > 0 {
+        eprintln!(
+            "msp-evidence: {failed} of {} stay in quarantine",
+            names.len()
+        );
+        return Ok(ExitCode::CouldNotCheck);
+    }
     Ok(ExitCode::Ok)
+}
+
+fn put_back(from: &OwnedFd, to: &OwnedFd, name: &str) -> Result<String> {
+    let moving = || format!("moving {name} back");
+    let is_file = files::metadata(from, name).with_context(moving)?.is_some();
+    let back = if is_file {
+        // A document's name ends with .json, or it would come straight back.
+        format!("retry-{}.json", name.strip_suffix(".json").unwrap_or(name))
+    } else {
+        format!("retry-{name}")
+    };
+    files::rename_noreplace(from, name, to, &back).with_context(moving)?;
+    // Only once the drop is back: the reason must not be lost before.
+    files::remove(from, format!("{name}{REASON_SUFFIX}"))
+        .with_context(|| format!("removing the reason of {name}"))?;
+    Ok(back)
 }

@@ -60,6 +60,18 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
         text("/incident/severity")
     );
     println!("outcome    {}", text("/outputs/resolution_status"));
+    for file in document["artifacts"]["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        println!(
+            "artifact   {}  {} bytes  sha256 {}",
+            plain(file["name"].as_str().unwrap_or("-")),
+            file["size_bytes"],
+            plain(file["sha256"].as_str().unwrap_or("-"))
+        );
+    }
     for finding in document["findings"].as_array().into_iter().flatten() {
         let part = |name: &str| plain(finding[name].as_str().unwrap_or("-"));
         println!(

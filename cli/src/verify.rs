@@ -61,7 +61,16 @@ fn print(checked: &Checked, quiet: bool) {
     let file = plain(&checked.file.display().to_string());
     match &checked.outcome {
         Outcome::Verified { .. } if quiet => {}
-        Outcome::Verified { sequence, .. } => println!("verified         {file}  ({sequence})"),
+        Outcome::Verified {
+            sequence,
+            artifacts: 0,
+            ..
+        } => println!("verified         {file}  ({sequence})"),
+        Outcome::Verified {
+            sequence,
+            artifacts,
+            ..
+        } => println!("verified         {file}  ({sequence}, {artifacts} artifacts)"),
         Outcome::Bad(reason) => println!("BAD              {file}: {}", plain(&reason.reason)),
         Outcome::CouldNotCheck(reason) => {
             println!("could not check  {file}: {}", plain(&reason.reason));

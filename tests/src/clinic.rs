@@ -266,6 +266,18 @@ impl Clinic {
         fs::rename(&temporary, folder.join(name)).unwrap();
     }
 
+    /// Hands an incident with artifacts over as the drop contract asks.
+    pub fn drop_folder(&self, name: &str, document: &[u8], artifacts: &[(&str, &[u8])]) {
+        let folder = self.state("drop");
+        let temporary = folder.join(format!(".{name}.part"));
+        fs::create_dir_all(temporary.join("artifacts")).unwrap();
+        fs::write(temporary.join("incident.json"), document).unwrap();
+        for (name, bytes) in artifacts {
+            fs::write(temporary.join("artifacts").join(name), bytes).unwrap();
+        }
+        fs::rename(&temporary, folder.join(name)).unwrap();
+    }
+
     /// Every bundle file with its verified content, in the order of the chain.
     #[must_use]
     pub fn bundles(&self) -> Vec<(PathBuf, VerifiedBundle)> {
@@ -276,6 +288,9 @@ impl Clinic {
                 name.ends_with(".json")
                     && !name.ends_with(".locations.json")
                     && !name.starts_with('.')
+                    && !path
+                        .components()
+                        .any(|part| part.as_os_str() == "artifacts")
             })
             .map(|path| {
                 let bytes = fs::read(&path).unwrap();

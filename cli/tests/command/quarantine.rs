@@ -102,3 +102,20 @@ fn a_name_cannot_leave_the_quarantine() {
     desk.run(&["quarantine", "retry", "absent"])
         .expect(3, &["absent", "does not exist"]);
 }
+
+#[test]
+fn a_folder_goes_back_as_a_folder_and_one_that_is_stuck_keeps_no_other_here() {
+    let desk = Desk::new();
+    refused(&desk, "a.json", "m");
+    desk.file("drop/retry-a.json", "another", 0o640);
+    refused(&desk, "b", "m");
+    fs::remove_file(desk.path("quarantine/b")).unwrap();
+    fs::create_dir(desk.path("quarantine/b")).unwrap();
+    desk.file("quarantine/b/incident.json", "{", 0o640);
+    desk.run(&["quarantine", "retry", "--all"]).expect(
+        3,
+        &["retry-a.json", "1 of 2 stay", "dropped again  retry-b\n"],
+    );
+    assert_eq!(desk.names("quarantine"), ["a.json", "a.json.reason.json"]);
+    assert!(desk.path("drop/retry-b/incident.json").exists());
+}

@@ -3,11 +3,13 @@
 //! The signature comes first: nothing of the payload is looked at, let alone shown, before the
 //! exact bytes are proven to be the key holder's. The payload is private until then.
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::{BUNDLE_VERSION, BundleId, Header};
 use crate::digest::Sha256;
 use crate::ijson;
+use crate::incident::StoredFile;
 use crate::keys::PublicKey;
 use crate::schema::{self, SchemaError};
 use crate::signature::{self, SignatureError};
@@ -62,7 +64,7 @@ impl VerifiedBundle {
             .map_err(VerifyError::Json)?
             .value;
         schema::validate(&document)?;
-        let header = <Header as serde::Deserialize>::deserialize(&document)
+        let header = Header::deserialize(&document)
             .map_err(|_| VerifyError::Inconsistent("the header does not fit its types"))?;
         if header.bundle_version != BUNDLE_VERSION {
             return Err(VerifyError::Inconsistent("bundle_version"));
@@ -111,6 +113,15 @@ impl VerifiedBundle {
     #[must_use]
     pub const fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// The files that are stored with the bundle; none for what is no incident.
+    #[must_use]
+    pub fn artifacts(&self) -> Vec<StoredFile> {
+        self.document
+            .pointer("/artifacts/files")
+            .and_then(|files| Vec::deserialize(files).ok())
+            .unwrap_or_default()
     }
 
     /// SHA-256 of the exact file bytes: what the chain and stores know it by.
