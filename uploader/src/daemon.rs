@@ -20,6 +20,7 @@ use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::receipts::Reporter;
 use crate::upload::parcel::{Route, memory};
+use crate::upload::plan::Plans;
 use crate::worker::{Signals, Worker};
 
 /// Held while an uploader runs.
@@ -162,6 +163,7 @@ async fn supervise<D: Destination>(
     let (wake_send, wake_receive) = watch::channel(0);
     let confirmed = Arc::new(Notify::new());
     let memory = Arc::new(memory(&policy));
+    let plans = Arc::new(Plans::default());
     let configured: HashMap<String, String> = destinations
         .iter()
         .map(|d| (d.destination_id.clone(), d.uri.clone()))
@@ -176,6 +178,7 @@ async fn supervise<D: Destination>(
         let route = Route {
             destination: destination.store,
             destination_id: destination.destination_id,
+            destination_rowid: rowid,
             prefix: destination.prefix,
             retention_margin_secs: destination.retention_margin_secs,
             evidence: places.evidence.clone(),
@@ -183,6 +186,8 @@ async fn supervise<D: Destination>(
             writer: writer.clone(),
             confirmed: Arc::clone(&confirmed),
             memory: Arc::clone(&memory),
+            plans: Arc::clone(&plans),
+            stop: stop_receive.clone(),
             rng: Mutex::new(fastrand::Rng::new()),
         };
         let notify = Arc::new(Notify::new());
@@ -192,7 +197,7 @@ async fn supervise<D: Destination>(
             wake: wake_receive.clone(),
             stop: stop_receive.clone(),
         };
-        workers.spawn(Worker::new(Arc::new(route), rowid, signals).run());
+        workers.spawn(Worker::new(Arc::new(route), signals).run());
     }
     let reporter = Reporter {
         receipts: places.receipts.clone(),

@@ -30,9 +30,12 @@ pub struct Policy {
     pub reissue_after: Duration,
     /// How long the rows of finished orders are kept.
     pub keep_finished: Duration,
-    /// Largest object in one request, in bytes.
+    /// Largest object in one request, in bytes; larger ones are sent in parts.
     pub single_put_max_bytes: u64,
-    /// Bodies held in memory at once, in bytes; at least one body is always let through.
+    /// Smallest part of a larger object, in bytes; the store's own limit is 5 MiB.
+    pub part_min_bytes: u64,
+    /// Bodies held in memory at once, in bytes; at least one body is always let through, and
+    /// small ones always are.
     pub body_memory_bytes: u64,
     /// How long a clean stop waits for requests in flight.
     pub drain: Duration,
@@ -57,7 +60,8 @@ impl Policy {
             reissue_after: Duration::from_mins(10),
             keep_finished: Duration::from_hours(30 * 24),
             single_put_max_bytes: 64 << 20,
-            body_memory_bytes: 256 << 20,
+            part_min_bytes: 8 << 20,
+            body_memory_bytes: 32 << 20,
             drain: Duration::from_secs(20),
             content_md5: settings.content_md5,
         }
@@ -109,7 +113,8 @@ pub(crate) mod tests {
             reissue_after: Duration::from_mins(10),
             keep_finished: Duration::from_hours(24),
             single_put_max_bytes: 64 << 20,
-            body_memory_bytes: 256 << 20,
+            part_min_bytes: 8 << 20,
+            body_memory_bytes: 32 << 20,
             drain: Duration::from_secs(5),
             content_md5: true,
         }

@@ -26,7 +26,9 @@ pub struct Receipt {
 pub enum Proof {
     /// The server returned the SHA-256 it computed or checked.
     ServerSha256,
-    /// The ETag is the MD5 of the bytes that were sent (single PUT, no SSE-KMS).
+    /// The ETag is the MD5 of our bytes or, of an object that was stored in parts, the MD5 of the
+    /// parts' MD5s with their number. Never under a key of KMS or the customer's, where the ETag is
+    /// something else.
     EtagMd5,
     /// The stored bytes were read back and hashed.
     ReadBack,

@@ -140,7 +140,7 @@ pub const fn next(state: State, event: Event) -> Option<State> {
 pub enum BlockedReason {
     /// The file on disk is not what the order names.
     LocalBytesDiffer,
-    /// Larger than one request may be.
+    /// Larger than S3 or this store takes.
     TooLarge,
     /// Other bytes are stored under this key.
     Conflict,
@@ -191,7 +191,8 @@ impl BlockedReason {
                  blocked release`"
             }
             Self::TooLarge => {
-                "this version stores objects up to 64 MB; the file is kept on this host"
+                "the store takes no object of this size (S3: 5 TiB); the file is kept on this \
+                 host; have the executor split it"
             }
             Self::Conflict => {
                 "find out who wrote to this prefix; nothing was overwritten, and ours is kept on \

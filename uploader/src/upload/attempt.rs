@@ -3,7 +3,7 @@
 //! Each answer is turned into a change, the change is committed and logged, and only then believed.
 //! Long, because the whole list of what may come of an attempt is best read in one place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -13,9 +13,11 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, info, warn};
 
 use super::body::{self, BodyError};
-use super::parcel::{Health, Route, pieces};
+use super::parcel::{Health, Route};
 use super::place::{Place, Placed, Wanted};
+use super::plan::part_bytes;
 use super::prove::{Claim, Prove, Proven};
+use super::unsent::Unsent;
 use super::verdict::{Verdict, chain, judge, note};
 use super::{Answer, Ask, Next, retain};
 use crate::delivery::{BlockedReason, Change, Delivery, DeliveryError, ErrorNote, State};
@@ -25,9 +27,16 @@ pub(super) struct Run<'a, D> {
     pub(super) route: &'a Route<D>,
     pub(super) bundle_id: String,
     pub(super) health: Health,
-    /// MD5 of what was sent in this run, by delivery.
-    pub(super) md5s: HashMap<i64, [u8; 16]>,
+    /// The ETag of what was sent in this run, if it is made of MD5s, by delivery.
+    pub(super) etags: HashMap<i64, String>,
+    /// Deliveries whose version was read back in this run and is ours.
+    pub(super) read_back: HashSet<i64>,
+    /// Parts of the object at hand were stored in this run.
+    pub(super) progressed: bool,
 }
+
+/// Largest object (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
+const OBJECT_MAX_BYTES: u64 = 5 << 40;
 
 impl<D: Destination> Run<'_, D> {
     /// Commits what will be asked of the store, before anything is. `false` when the store's
@@ -67,8 +76,9 @@ impl<D: Destination> Run<'_, D> {
 
     /// From pending to uploaded, if the store lets it.
     pub(super) async fn place(&mut self, delivery: &mut Delivery) -> Result<(), DeliveryError> {
-        if delivery.size_bytes > self.route.policy.single_put_max_bytes {
-            let why = local_note("TooLarge", "the object is larger than one request may be");
+        self.progressed = false;
+        if delivery.size_bytes > OBJECT_MAX_BYTES {
+            let why = local_note("TooLarge", "the object is larger than 5 TiB");
             return self.block(delivery, BlockedReason::TooLarge, why).await;
         }
         let Some(retain_until) = delivery.retain_until else {
@@ -81,19 +91,23 @@ impl<D: Destination> Run<'_, D> {
                 retention_days: delivery.retention_days,
                 retain_until,
             },
-            delivery.look_first,
+            // Before so many bytes are sent, one question is cheap.
+            delivery.look_first || self.is_large(delivery),
         );
         let mut next = place.start();
         let placed = loop {
-            let answer = match next {
+            let ask = match next {
                 Next::End(placed) => break placed,
-                Next::Ask(Ask::Put) => match self.put(delivery, retain_until).await {
-                    Ok(answer) => answer,
-                    Err(error) => return self.body_failed(delivery, &error).await,
-                },
-                Next::Ask(ask) => self.ask(delivery, ask).await,
+                Next::Ask(ask) => ask,
             };
-            next = place.answered(answer);
+            let answer = match ask {
+                Ask::Put => self.put(delivery, retain_until).await,
+                ask => self.ask(delivery, ask).await,
+            };
+            next = match answer {
+                Ok(answer) => place.answered(answer),
+                Err(unsent) => return self.unsent(delivery, unsent).await,
+            };
         };
         match placed {
             Placed::Put {
@@ -116,8 +130,12 @@ impl<D: Destination> Run<'_, D> {
                 stored,
                 retain_until,
                 overlaid,
+                read_back,
             } => {
                 self.good();
+                if read_back {
+                    self.read_back.insert(delivery.delivery_rowid);
+                }
                 if overlaid {
                     warn!(
                         bundle = self.bundle_id,
@@ -186,7 +204,9 @@ impl<D: Destination> Run<'_, D> {
             version_id: version_id.clone(),
             sha256: delivery.sha256,
             size_bytes: delivery.size_bytes,
-            md5: self.md5s.get(&delivery.delivery_rowid).copied(),
+            etag: self.etags.get(&delivery.delivery_rowid).cloned(),
+            parts: self.parts(delivery),
+            read_back: self.read_back.contains(&delivery.delivery_rowid),
             retain_until,
         });
         let mut next = prove.start();
@@ -195,7 +215,10 @@ impl<D: Destination> Run<'_, D> {
                 Next::End(proven) => break proven,
                 Next::Ask(ask) => self.ask(delivery, ask).await,
             };
-            next = prove.answered(answer);
+            next = match answer {
+                Ok(answer) => prove.answered(answer),
+                Err(unsent) => return self.unsent(delivery, unsent).await,
+            };
         };
         match proven {
             Proven::Confirmed {
@@ -258,17 +281,29 @@ impl<D: Destination> Run<'_, D> {
         }
     }
 
+    fn is_large(&self, delivery: &Delivery) -> bool {
+        delivery.size_bytes > self.route.policy.single_put_max_bytes
+    }
+
+    /// How many parts our bytes make, if hashing them could prove what the store has.
+    fn parts(&self, delivery: &Delivery) -> Option<u64> {
+        let policy = &self.route.policy;
+        (self.is_large(delivery) && policy.content_md5).then(|| {
+            let part = part_bytes(delivery.size_bytes, policy.part_min_bytes);
+            delivery.size_bytes.div_ceil(part)
+        })
+    }
+
     async fn put(
         &mut self,
-        delivery: &Delivery,
+        delivery: &mut Delivery,
         retain_until: Timestamp,
-    ) -> Result<Answer, BodyError> {
+    ) -> Result<Answer, Unsent> {
+        if self.is_large(delivery) {
+            return self.put_in_parts(delivery, retain_until).await;
+        }
         let route = self.route;
-        // Never closed, so this cannot fail; without a permit the body is not read.
-        let permit = route
-            .memory
-            .acquire_many(pieces(delivery.size_bytes, &route.policy))
-            .await;
+        let permit = route.room_for(delivery.size_bytes).await?;
         let (folder, path) = (route.evidence.clone(), delivery.path.clone());
         let (size_bytes, sha256, with_md5) = (
             delivery.size_bytes,
@@ -276,12 +311,9 @@ impl<D: Destination> Run<'_, D> {
             route.policy.content_md5,
         );
         let read = move || body::read(&folder, &path, size_bytes, sha256, with_md5);
-        let body = match tokio::task::spawn_blocking(read).await {
-            Ok(result) => result?,
-            Err(error) => return Err(BodyError::Unreadable(error.into())),
-        };
+        let body = body::blocking(read).await?;
         if let Some(md5) = body.md5 {
-            self.md5s.insert(delivery.delivery_rowid, md5);
+            self.etags.insert(delivery.delivery_rowid, hex::encode(md5));
         }
         let request = PutRequest {
             key: self.key(delivery),
@@ -291,28 +323,47 @@ impl<D: Destination> Run<'_, D> {
             content_type: content_type(delivery.role),
             retain_until,
         };
-        let answer = self.route.destination.put(&request).await;
+        let answer = route.destination.put(&request).await;
+        drop(request);
         drop(permit);
         Ok(answer.map_or_else(Answer::Failed, Answer::Put))
     }
 
-    async fn ask(&self, delivery: &Delivery, ask: Ask) -> Answer {
+    async fn ask(&self, delivery: &Delivery, ask: Ask) -> Result<Answer, Unsent> {
         let store = &self.route.destination;
         let key = self.key(delivery);
         let answer = match ask {
             Ask::Put => Err(super::place::out_of_step("put", &Answer::Locked)),
             Ask::Versions => store.versions(&key).await.map(Answer::Versions),
             Ask::Inspect(version) => store.inspect(&key, &version).await.map(Answer::Inspected),
-            Ask::ReadBack(version) => store.read_back(&key, &version).await.map(Answer::ReadBack),
+            // A large object takes long, and may as well be read at the next start.
+            Ask::ReadBack(version) => tokio::select! {
+                read = store.read_back(&key, &version) => read.map(Answer::ReadBack),
+                () = self.route.stopping(), if self.is_large(delivery) => return Err(Unsent::Stopped),
+            },
+            Ask::HashLocal => match self.plan(delivery).await {
+                Ok(plan) => Ok(Answer::Hashed(plan.etag())),
+                Err(Unsent::Body(error)) => {
+                    warn!(
+                        bundle = self.bundle_id,
+                        destination = self.route.destination_id,
+                        path = delivery.path,
+                        error = chain(&error),
+                        "the local file cannot prove what the store has, which is read back"
+                    );
+                    Ok(Answer::Hashed(None))
+                }
+                Err(unsent) => return Err(unsent),
+            },
             Ask::Lock(version, until) => store
                 .lock(&key, &version, until)
                 .await
                 .map(|()| Answer::Locked),
         };
-        answer.unwrap_or_else(Answer::Failed)
+        Ok(answer.unwrap_or_else(Answer::Failed))
     }
 
-    fn key(&self, delivery: &Delivery) -> String {
+    pub(super) fn key(&self, delivery: &Delivery) -> String {
         format!("{}{}", self.route.prefix, delivery.path)
     }
 
@@ -337,7 +388,12 @@ impl<D: Destination> Run<'_, D> {
             Verdict::Defer => {
                 let delay = self.backoff(delivery);
                 self.defer(delivery, error.clone(), delay).await?;
-                self.health = Health::Failing(error);
+                if self.progressed {
+                    // It took parts in this run: one that failed is not a store that fails.
+                    self.good();
+                } else {
+                    self.health = Health::Failing(error);
+                }
             }
             Verdict::DeferShortly => {
                 self.good();
@@ -361,14 +417,24 @@ impl<D: Destination> Run<'_, D> {
         Ok(())
     }
 
-    async fn body_failed(
+    async fn unsent(
         &mut self,
         delivery: &mut Delivery,
-        error: &BodyError,
+        unsent: Unsent,
     ) -> Result<(), DeliveryError> {
+        let error = match unsent {
+            Unsent::Body(error) => error,
+            Unsent::Changed => {
+                let error = local_note("LocalBytesChanged", &chain(&unsent));
+                let delay = self.backoff(delivery);
+                return self.defer(delivery, error, delay).await;
+            }
+            Unsent::Stopped => return Ok(()),
+            Unsent::Delivery(error) => return Err(error),
+        };
         let code = match error {
             BodyError::Differs => {
-                let note = local_note("LocalBytesDiffer", &chain(error));
+                let note = local_note("LocalBytesDiffer", &chain(&error));
                 return self
                     .block(delivery, BlockedReason::LocalBytesDiffer, note)
                     .await;
@@ -380,12 +446,12 @@ impl<D: Destination> Run<'_, D> {
             bundle = self.bundle_id,
             destination = self.route.destination_id,
             path = delivery.path,
-            error = chain(error),
+            error = chain(&error),
             "local evidence cannot be read ({code}); tried again by itself; \
              the agent publishes missing files again when it starts"
         );
         let delay = self.backoff(delivery);
-        self.defer(delivery, local_note(code, &chain(error)), delay)
+        self.defer(delivery, local_note(code, &chain(&error)), delay)
             .await
     }
 
@@ -453,6 +519,10 @@ impl<D: Destination> Run<'_, D> {
             } => delivery.next_attempt_at = next_attempt_at,
             _ => {}
         }
+        if delivery.state != State::Pending && delivery.upload.take().is_some() {
+            // The row knows no upload any more; one that made no object is to be aborted.
+            self.route.abort_abandoned().await?;
+        }
         Ok(())
     }
 
@@ -518,7 +588,7 @@ impl<D: Destination> Run<'_, D> {
     }
 }
 
-const fn content_type(role: Role) -> &'static str {
+pub(super) const fn content_type(role: Role) -> &'static str {
     match role {
         Role::Artifact => "application/octet-stream",
         Role::Signature => "application/vnd.dev.sigstore.bundle.v0.3+json",

@@ -1,12 +1,14 @@
 //! The local bytes, read once and believed only when they are what the order names.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use bytes::Bytes;
 use evidence::digest::Sha256;
-use host::files::{FileError, open_dir, read_capped};
+use host::files::{FileError, open_dir, open_regular, read_capped};
 use md5::{Digest as _, Md5};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
@@ -43,16 +45,8 @@ pub(crate) fn read(
     sha256: Sha256,
     with_md5: bool,
 ) -> Result<Body, BodyError> {
-    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let dir = descend(evidence, folders)?;
-    let contents = match read_capped(&dir, name, size_bytes) {
-        Ok(contents) => contents,
-        Err(FileError::NotFound { .. }) => return Err(BodyError::Missing),
-        Err(FileError::TooLarge { .. } | FileError::NotRegular { .. }) => {
-            return Err(BodyError::Differs);
-        }
-        Err(error) => return Err(BodyError::Unreadable(error.into())),
-    };
+    let (dir, name) = find(evidence, path)?;
+    let contents = read_capped(&dir, name, size_bytes).map_err(of_file)?;
     if contents.bytes.len() as u64 != size_bytes || Sha256::of(&contents.bytes) != sha256 {
         return Err(BodyError::Differs);
     }
@@ -61,6 +55,50 @@ pub(crate) fn read(
         bytes: Bytes::from(contents.bytes),
         md5,
     })
+}
+
+/// Opens `path` below the evidence folder, as safely as [`read`]; for what is too large to be read
+/// at once. Blocks.
+pub(crate) fn open(evidence: &Path, path: &str, size_bytes: u64) -> Result<File, BodyError> {
+    let (dir, name) = find(evidence, path)?;
+    let (file, meta) = open_regular(&dir, name).map_err(of_file)?;
+    if meta.size_bytes == size_bytes {
+        Ok(file)
+    } else {
+        Err(BodyError::Differs)
+    }
+}
+
+/// Fills `buffer` from there. Blocks.
+pub(crate) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), BodyError> {
+    file.read_exact_at(buffer, offset)
+        .map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => BodyError::Differs,
+            _ => BodyError::Unreadable(error.into()),
+        })
+}
+
+/// Runs what blocks off the thread that everything waits on.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BodyError> + Send + 'static,
+) -> Result<T, BodyError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(BodyError::Unreadable(error.into())),
+    }
+}
+
+fn of_file(error: FileError) -> BodyError {
+    match error {
+        FileError::NotFound { .. } => BodyError::Missing,
+        FileError::TooLarge { .. } | FileError::NotRegular { .. } => BodyError::Differs,
+        error => BodyError::Unreadable(error.into()),
+    }
+}
+
+fn find<'a>(evidence: &Path, path: &'a str) -> Result<(OwnedFd, &'a str), BodyError> {
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    Ok((descend(evidence, folders)?, name))
 }
 
 fn descend(evidence: &Path, folders: &str) -> Result<OwnedFd, BodyError> {
@@ -136,14 +174,44 @@ mod tests {
     }
 
     #[test]
+    fn a_large_file_is_opened_with_the_size_of_the_order_alone_and_read_from_anywhere() {
+        let folder = folder();
+        let file = open(folder.path(), PATH, 8).unwrap();
+        let mut some = [0; 3];
+        read_at(&file, 2, &mut some).unwrap();
+        assert_eq!(&some, b"ide");
+        assert!(matches!(
+            read_at(&file, 6, &mut some),
+            Err(BodyError::Differs)
+        ));
+        for size_bytes in [7, 9] {
+            let opened = open(folder.path(), PATH, size_bytes);
+            assert!(matches!(opened, Err(BodyError::Differs)), "{size_bytes}");
+        }
+        fs::remove_file(folder.path().join(PATH)).unwrap();
+        assert!(matches!(
+            open(folder.path(), PATH, 8),
+            Err(BodyError::Missing)
+        ));
+    }
+
+    #[test]
     fn no_symlink_is_followed_on_the_way() {
         let folder = folder();
         fs::rename(folder.path().join("clinic"), folder.path().join("real")).unwrap();
         std::os::unix::fs::symlink("real", folder.path().join("clinic")).unwrap();
         assert!(matches!(read_it(folder.path()), Err(BodyError::Differs)));
+        assert!(matches!(
+            open(folder.path(), PATH, 8),
+            Err(BodyError::Differs)
+        ));
         fs::remove_file(folder.path().join("clinic")).unwrap();
         fs::create_dir_all(folder.path().join("clinic/host")).unwrap();
         std::os::unix::fs::symlink("../../real/host/EB-1.json", folder.path().join(PATH)).unwrap();
         assert!(matches!(read_it(folder.path()), Err(BodyError::Differs)));
+        assert!(matches!(
+            open(folder.path(), PATH, 8),
+            Err(BodyError::Differs)
+        ));
     }
 }

@@ -3,15 +3,24 @@
 //!
 //! [`place`] and [`prove`] decide and do no I/O: they say what to ask of the store next, and are
 //! told the answer. [`attempt`] asks, and writes down what was learnt before it acts on it.
+//! [`multipart`] is how a PUT is carried out for an object too large for one request; [`plan`],
+//! [`parts`] and [`progress`] decide for it.
 
+mod abandoned;
 mod attempt;
 pub(crate) mod body;
+mod multipart;
 pub(crate) mod parcel;
+mod parts;
+mod pass;
 pub(crate) mod place;
+pub(crate) mod plan;
+mod progress;
 pub(crate) mod prove;
 pub(crate) mod retain;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unsent;
 pub(crate) mod verdict;
 
 use destination::{Failure, ObjectVersion, Put, ReadBack, Stored};
@@ -28,6 +37,8 @@ pub(crate) enum Ask {
     Inspect(String),
     /// Read this version and hash it.
     ReadBack(String),
+    /// Which ETag our own bytes would have, cut into parts: asked of the disk, not of the store.
+    HashLocal,
     /// Lock this version until then.
     Lock(String, Timestamp),
 }
@@ -43,6 +54,8 @@ pub(crate) enum Answer {
     Inspected(Option<Stored>),
     /// To [`Ask::ReadBack`].
     ReadBack(ReadBack),
+    /// To [`Ask::HashLocal`]; `None` when our bytes are not at hand.
+    Hashed(Option<String>),
     /// To [`Ask::Lock`].
     Locked,
     /// To anything.

@@ -4,26 +4,32 @@
 //! Artifacts and signature first; the bundle's own file, the commit marker, only when they are
 //! all uploaded. Then each version is proven.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use destination::Destination;
 use evidence::handover::Role;
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
 
 use super::attempt::Run;
+use super::plan::Plans;
+use super::unsent::Unsent;
 use crate::delivery::{Delivery, DeliveryError, ErrorNote, State, Writer};
 use crate::policy::Policy;
 
 /// Bodies are accounted for in pieces of this size.
 const MEMORY_PIECE_BYTES: u64 = 1024;
+/// Smaller bodies are not accounted for: those in flight are few, and a bundle must not wait until
+/// somebody's large artifact is through.
+const SMALL_BODY_BYTES: u64 = 256 << 10;
 
 /// What every parcel to one destination needs.
 pub(crate) struct Route<D> {
     pub(crate) destination: D,
     pub(crate) destination_id: String,
+    pub(crate) destination_rowid: i64,
     /// Before every path.
     pub(crate) prefix: String,
     pub(crate) retention_margin_secs: u64,
@@ -34,6 +40,10 @@ pub(crate) struct Route<D> {
     pub(crate) confirmed: Arc<Notify>,
     /// Limits the bodies in memory, in pieces of [`MEMORY_PIECE_BYTES`].
     pub(crate) memory: Arc<Semaphore>,
+    /// What is known of large files.
+    pub(crate) plans: Arc<Plans>,
+    /// The daemon stops: a large upload ends after the part in flight.
+    pub(crate) stop: watch::Receiver<bool>,
     pub(crate) rng: Mutex<fastrand::Rng>,
 }
 
@@ -58,13 +68,44 @@ pub(crate) fn memory(policy: &Policy) -> Semaphore {
 }
 
 /// How many permits a body takes; never more than there are, so that one always gets through.
-pub(super) fn pieces(size_bytes: u64, policy: &Policy) -> u32 {
+fn pieces(size_bytes: u64, policy: &Policy) -> u32 {
     let all = policy
         .body_memory_bytes
         .div_ceil(MEMORY_PIECE_BYTES)
         .clamp(1, 1 << 20);
     let wanted = size_bytes.div_ceil(MEMORY_PIECE_BYTES).clamp(1, all);
     u32::try_from(wanted).unwrap_or(1 << 20)
+}
+
+impl<D> Route<D> {
+    pub(super) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Completes when the daemon stops.
+    pub(super) async fn stopping(&self) {
+        let mut stop = self.stop.clone();
+        if stop.wait_for(|stop| *stop).await.is_err() {
+            // Whoever would say so is gone, and takes this task along.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits for room in memory for a body: for a small one there always is.
+    pub(super) async fn room_for(
+        &self,
+        size_bytes: u64,
+    ) -> Result<Option<SemaphorePermit<'_>>, Unsent> {
+        if size_bytes <= SMALL_BODY_BYTES {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            // Never closed, so this cannot fail.
+            permit = self.memory.acquire_many(pieces(size_bytes, &self.policy)) => Ok(permit.ok()),
+            () = self.stopping() => Err(Unsent::Stopped),
+        }
+    }
 }
 
 impl<D: Destination> Route<D> {
@@ -83,7 +124,9 @@ impl<D: Destination> Route<D> {
             route: self,
             bundle_id: parcel.bundle_id,
             health: Health::NotAsked,
-            md5s: HashMap::new(),
+            etags: HashMap::new(),
+            read_back: HashSet::new(),
+            progressed: false,
         };
         if !run.begin(&mut deliveries, now).await? {
             return Ok(run.health);

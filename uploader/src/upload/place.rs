@@ -25,6 +25,8 @@ pub(crate) enum Placed {
         stored: Stored,
         retain_until: Timestamp,
         overlaid: bool,
+        /// Its bytes were read back in this run, as the store gave no SHA-256.
+        read_back: bool,
     },
     /// Other bytes are stored under the key.
     Conflict { version_id: String, versions: usize },
@@ -57,8 +59,8 @@ pub(crate) struct Place {
     versions: Vec<ObjectVersion>,
     /// Still to be inspected, next one last.
     candidates: Vec<ObjectVersion>,
-    /// Ours, but not locked as it should be; the newest such.
-    unlocked: Option<Stored>,
+    /// Ours, but not locked as it should be; the newest such, and whether it was read back.
+    unlocked: Option<(Stored, bool)>,
 }
 
 #[derive(Debug)]
@@ -113,7 +115,7 @@ impl Place {
             (Phase::Inspecting, Answer::Inspected(stored)) => match stored {
                 Some(stored) if stored.size_bytes == self.wanted.size_bytes => {
                     match stored.sha256 {
-                        Some(sha256) if sha256 == self.wanted.sha256 => self.ours(stored),
+                        Some(sha256) if sha256 == self.wanted.sha256 => self.ours(stored, false),
                         Some(_) => self.inspect_next(),
                         None => {
                             let version_id = stored.version_id.clone();
@@ -126,7 +128,7 @@ impl Place {
             },
             (Phase::Reading(stored), Answer::ReadBack(read)) => {
                 if read.sha256 == self.wanted.sha256 && read.size_bytes == self.wanted.size_bytes {
-                    self.ours(stored)
+                    self.ours(stored, true)
                 } else {
                     self.inspect_next()
                 }
@@ -174,8 +176,8 @@ impl Place {
             self.phase = Phase::Inspecting;
             return Next::Ask(Ask::Inspect(candidate.version_id));
         }
-        if let Some(stored) = self.unlocked.take() {
-            return self.adopt(stored);
+        if let Some((stored, read_back)) = self.unlocked.take() {
+            return self.adopt(stored, read_back);
         }
         let content = || self.versions.iter().filter(|v| !v.is_delete_marker);
         Next::End(match content().next() {
@@ -187,16 +189,16 @@ impl Place {
         })
     }
 
-    fn ours(&mut self, stored: Stored) -> Next<Placed> {
+    fn ours(&mut self, stored: Stored, read_back: bool) -> Next<Placed> {
         if matches!(stored.lock, Lock::Compliance(until) if until >= self.required(&stored)) {
-            return self.adopt(stored);
+            return self.adopt(stored, read_back);
         }
         // Another of ours may be locked already; else this one will be.
-        self.unlocked.get_or_insert(stored);
+        self.unlocked.get_or_insert((stored, read_back));
         self.inspect_next()
     }
 
-    fn adopt(&self, stored: Stored) -> Next<Placed> {
+    fn adopt(&self, stored: Stored, read_back: bool) -> Next<Placed> {
         let overlaid = self
             .versions
             .first()
@@ -205,6 +207,7 @@ impl Place {
             retain_until: self.required(&stored),
             stored,
             overlaid,
+            read_back,
         })
     }
 
@@ -309,6 +312,7 @@ mod tests {
                     end,
                     Placed::Adopted {
                         overlaid: false,
+                        read_back: false,
                         ..
                     }
                 ),
@@ -334,7 +338,13 @@ mod tests {
             asked,
             [Ask::Versions, inspect("v1"), Ask::ReadBack("v1".to_owned())]
         );
-        assert!(matches!(end, Placed::Adopted { .. }));
+        assert!(matches!(
+            end,
+            Placed::Adopted {
+                read_back: true,
+                ..
+            }
+        ));
         assert!(matches!(
             run(true, answers(OTHER, SIZE)).1,
             Placed::Conflict { .. }

@@ -40,8 +40,13 @@ pub(crate) struct Claim {
     pub(crate) version_id: String,
     pub(crate) sha256: Sha256,
     pub(crate) size_bytes: u64,
-    /// MD5 of the local bytes, if they were read in this run and MD5 is allowed here.
-    pub(crate) md5: Option<[u8; 16]>,
+    /// The ETag of what we sent in this run, where MD5 is allowed: made of the MD5 of the bytes, or
+    /// of the MD5s of the parts.
+    pub(crate) etag: Option<String>,
+    /// How many parts our bytes make, if hashing them again could prove identity.
+    pub(crate) parts: Option<u64>,
+    /// The version's bytes were read back in this run and are ours.
+    pub(crate) read_back: bool,
     pub(crate) retain_until: Timestamp,
 }
 
@@ -58,17 +63,18 @@ pub(crate) struct Prove {
 #[derive(Debug)]
 enum Phase {
     Inspecting,
+    Hashing(Stored),
     Reading(Stored),
     Locking,
 }
 
 impl Prove {
     /// A run for a version that we believe to be ours.
-    pub(crate) const fn new(claim: Claim) -> Self {
+    pub(crate) fn new(claim: Claim) -> Self {
         Self {
-            claim,
             phase: Phase::Inspecting,
-            proof: None,
+            proof: claim.read_back.then_some(Proof::ReadBack),
+            claim,
             lock_asked: false,
             refusal: None,
         }
@@ -92,6 +98,12 @@ impl Prove {
                     });
                 }
                 self.check_lock(stored, Proof::ReadBack)
+            }
+            (Phase::Hashing(stored), Answer::Hashed(etag)) => {
+                self.claim.etag = etag;
+                // Asked once: what the disk cannot prove, the store's bytes do.
+                self.claim.parts = None;
+                self.identify(stored)
             }
             (Phase::Locking, Answer::Locked) => self.inspect(),
             // The store's own No to the lock is not the end: what it holds now decides.
@@ -126,6 +138,10 @@ impl Prove {
         if let Some(proof) = self.proof.or_else(|| self.proof_in(&stored)) {
             return self.check_lock(stored, proof);
         }
+        if self.is_worth_hashing(&stored) {
+            self.phase = Phase::Hashing(stored);
+            return Next::Ask(Ask::HashLocal);
+        }
         self.phase = Phase::Reading(stored);
         Next::Ask(Ask::ReadBack(self.claim.version_id.clone()))
     }
@@ -134,12 +150,23 @@ impl Prove {
         if stored.sha256 == Some(self.claim.sha256) {
             return Some(Proof::ServerSha256);
         }
-        let md5 = hex::encode(self.claim.md5.filter(|_| stored.etag_is_md5)?);
+        let ours = self.claim.etag.as_deref().filter(|_| stored.etag_is_md5)?;
         stored
             .etag
             .as_deref()
-            .is_some_and(|etag| etag.eq_ignore_ascii_case(&md5))
+            .is_some_and(|etag| etag.eq_ignore_ascii_case(ours))
             .then_some(Proof::EtagMd5)
+    }
+
+    /// The store's ETag is made of as many parts as ours would be, and what we know of ours went
+    /// with an earlier run: the local disk is nearer than the store.
+    fn is_worth_hashing(&self, stored: &Stored) -> bool {
+        let (Some(parts), None, true) = (self.claim.parts, &self.claim.etag, stored.etag_is_md5)
+        else {
+            return false;
+        };
+        let etag = stored.etag.as_deref().unwrap_or_default();
+        etag.ends_with(&format!("-{parts}"))
     }
 
     fn check_lock(&mut self, stored: Stored, proof: Proof) -> Next<Proven> {
@@ -186,14 +213,25 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    fn run(md5: Option<[u8; 16]>, answers: Vec<Answer>) -> (Vec<Ask>, Proven) {
-        let mut prove = Prove::new(Claim {
+    fn claim() -> Claim {
+        Claim {
             version_id: "v1".to_owned(),
             sha256: SHA,
             size_bytes: SIZE,
-            md5,
+            etag: None,
+            parts: None,
+            read_back: false,
             retain_until: until(),
-        });
+        }
+    }
+
+    fn run(etag: Option<&str>, answers: Vec<Answer>) -> (Vec<Ask>, Proven) {
+        let etag = etag.map(str::to_owned);
+        run_claim(Claim { etag, ..claim() }, answers)
+    }
+
+    fn run_claim(claim: Claim, answers: Vec<Answer>) -> (Vec<Ask>, Proven) {
+        let mut prove = Prove::new(claim);
         let mut asked = Vec::new();
         let mut next = prove.start();
         let mut answers = answers.into_iter();
@@ -238,38 +276,49 @@ mod tests {
         );
     }
 
+    const ETAG: &str = "abababababababababababababababab";
+    const ETAG_OF_3: &str = "abababababababababababababababab-3";
+
+    fn with_etag(etag: &str, etag_is_md5: bool) -> Answer {
+        Answer::Inspected(Some(Stored {
+            etag: Some(etag.to_owned()),
+            etag_is_md5,
+            ..stored("v1", good_lock(), None)
+        }))
+    }
+
+    fn read() -> Answer {
+        Answer::ReadBack(ReadBack {
+            sha256: SHA,
+            size_bytes: SIZE,
+        })
+    }
+
     #[test]
-    fn identity_by_etag_needs_the_stores_word_that_it_is_the_md5() {
-        let md5 = [0xab; 16];
-        let with_etag = |etag: &str, etag_is_md5| {
-            Answer::Inspected(Some(Stored {
-                etag: Some(etag.to_owned()),
-                etag_is_md5,
-                ..stored("v1", good_lock(), None)
-            }))
-        };
-        let good = "abababababababababababababababab";
-        let (_, end) = run(Some(md5), vec![with_etag(good, true)]);
-        assert!(matches!(
-            end,
-            Proven::Confirmed {
-                proof: Proof::EtagMd5,
-                ..
+    fn identity_by_etag_needs_the_stores_word_that_it_is_made_of_md5s_and_the_whole_of_it() {
+        for etag in [ETAG, ETAG_OF_3] {
+            for answer in [etag.to_owned(), etag.to_uppercase()] {
+                let (_, end) = run(Some(etag), vec![with_etag(&answer, true)]);
+                assert!(matches!(
+                    end,
+                    Proven::Confirmed {
+                        proof: Proof::EtagMd5,
+                        ..
+                    }
+                ));
             }
-        ));
+        }
         // Everything less is read back.
-        let read = || {
-            Answer::ReadBack(ReadBack {
-                sha256: SHA,
-                size_bytes: SIZE,
-            })
-        };
-        for (md5, etag, is_md5) in [
-            (Some(md5), good, false),
-            (None, good, true),
-            (Some(md5), "abababababababababababababababab-2", true),
+        for (ours, etag, is_md5) in [
+            (Some(ETAG), ETAG, false),
+            (None, ETAG, true),
+            (None, ETAG_OF_3, true),
+            (Some(ETAG), ETAG_OF_3, true),
+            (Some(ETAG_OF_3), ETAG, true),
+            (Some(ETAG_OF_3), "abababababababababababababababab-4", true),
+            (Some(ETAG_OF_3), "ababababababababababababababab00-3", true),
         ] {
-            let (asked, end) = run(md5, vec![with_etag(etag, is_md5), read()]);
+            let (asked, end) = run(ours, vec![with_etag(etag, is_md5), read()]);
             assert_eq!(asked, [inspect(), Ask::ReadBack("v1".to_owned())]);
             assert!(matches!(
                 end,
@@ -279,6 +328,63 @@ mod tests {
                 }
             ));
         }
+    }
+
+    #[test]
+    fn after_a_restart_our_own_bytes_are_hashed_again_before_the_stores_are_read() {
+        let claim = || Claim {
+            parts: Some(3),
+            ..claim()
+        };
+        let hashed = |etag: Option<&str>| Answer::Hashed(etag.map(str::to_owned));
+        let answers = vec![with_etag(ETAG_OF_3, true), hashed(Some(ETAG_OF_3))];
+        let (asked, end) = run_claim(claim(), answers);
+        assert_eq!(asked, [inspect(), Ask::HashLocal]);
+        assert!(matches!(
+            end,
+            Proven::Confirmed {
+                proof: Proof::EtagMd5,
+                ..
+            }
+        ));
+        // Not at hand, or not the same: the store's bytes decide.
+        for etag in [None, Some(ETAG), Some("00-3")] {
+            let answers = vec![with_etag(ETAG_OF_3, true), hashed(etag), read()];
+            let (asked, end) = run_claim(claim(), answers);
+            assert_eq!(asked.len(), 3);
+            assert!(matches!(
+                end,
+                Proven::Confirmed {
+                    proof: Proof::ReadBack,
+                    ..
+                }
+            ));
+        }
+        // Cut otherwise, or encrypted by a key: nothing to be compared with.
+        for (etag, is_md5) in [(ETAG, true), ("00-13", true), (ETAG_OF_3, false)] {
+            let (asked, _) = run_claim(claim(), vec![with_etag(etag, is_md5), read()]);
+            assert!(!asked.contains(&Ask::HashLocal), "{etag}");
+        }
+    }
+
+    #[test]
+    fn what_was_read_back_in_this_run_is_not_read_again() {
+        let claim = || Claim {
+            read_back: true,
+            ..claim()
+        };
+        let (asked, end) = run_claim(claim(), vec![inspected("v1", good_lock(), None)]);
+        assert_eq!(asked, [inspect()]);
+        assert!(matches!(
+            end,
+            Proven::Confirmed {
+                proof: Proof::ReadBack,
+                ..
+            }
+        ));
+        // But what the store says of it still counts.
+        let (_, end) = run_claim(claim(), vec![inspected("v1", good_lock(), Some(OTHER))]);
+        assert!(matches!(end, Proven::OtherBytes { .. }));
     }
 
     #[test]
@@ -423,13 +529,7 @@ mod tests {
         let seed = fastrand::u64(..);
         let mut rng = fastrand::Rng::with_seed(seed);
         for _ in 0..20_000 {
-            let mut prove = Prove::new(Claim {
-                version_id: "v1".to_owned(),
-                sha256: SHA,
-                size_bytes: SIZE,
-                md5: None,
-                retain_until: until(),
-            });
+            let mut prove = Prove::new(claim());
             let mut next = prove.start();
             let (mut identical, mut locked) = (false, false);
             for _ in 0..8 {

@@ -22,6 +22,11 @@ pub(crate) enum Verdict {
 /// The store's code for bytes that do not match their digest.
 const BAD_DIGEST: [&str; 3] = ["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"];
 
+/// The store took the bytes for others than we said.
+pub(crate) fn is_bad_digest(failure: &Failure) -> bool {
+    failure.class == Class::BlockItem && BAD_DIGEST.contains(&failure.code.as_str())
+}
+
 /// Judges a failure; `previous_code` is the code of this object's failure before.
 pub(crate) fn judge(failure: &Failure, previous_code: Option<&str>) -> Verdict {
     match failure.class {
@@ -31,8 +36,7 @@ pub(crate) fn judge(failure: &Failure, previous_code: Option<&str>) -> Verdict {
         Class::Clock => Verdict::Clock,
         // Damaged on the way, perhaps: the file is read and hashed again before the second try.
         Class::BlockItem
-            if BAD_DIGEST.contains(&failure.code.as_str())
-                && previous_code != Some(failure.code.as_str()) =>
+            if is_bad_digest(failure) && previous_code != Some(failure.code.as_str()) =>
         {
             Verdict::DeferShortly
         }

@@ -39,7 +39,6 @@ pub(crate) struct Signals {
 /// The worker of one destination.
 pub(crate) struct Worker<D> {
     route: Arc<Route<D>>,
-    destination_rowid: i64,
     signals: Signals,
     breaker: Breaker,
     preflight_at: Instant,
@@ -52,11 +51,10 @@ pub(crate) struct Worker<D> {
 }
 
 impl<D: Destination> Worker<D> {
-    pub(crate) fn new(route: Arc<Route<D>>, destination_rowid: i64, signals: Signals) -> Self {
+    pub(crate) fn new(route: Arc<Route<D>>, signals: Signals) -> Self {
         let now = Instant::now();
         Self {
             route,
-            destination_rowid,
             signals,
             breaker: Breaker::new(now),
             preflight_at: now,
@@ -140,7 +138,7 @@ impl<D: Destination> Worker<D> {
         if self.in_flight.is_empty() {
             self.breaker.nothing_to_try();
         }
-        let rowid = self.destination_rowid;
+        let rowid = self.route.destination_rowid;
         let next = self
             .route
             .writer
@@ -156,7 +154,7 @@ impl<D: Destination> Worker<D> {
     }
 
     async fn refill(&mut self, now: Timestamp) -> Result<(), DeliveryError> {
-        let rowid = self.destination_rowid;
+        let rowid = self.route.destination_rowid;
         let limit = self.tasks.len() + self.route.policy.in_flight * WINDOW_FACTOR;
         let due = self
             .route
@@ -235,7 +233,7 @@ impl<D: Destination> Worker<D> {
         match looked {
             Ok(preflight) => {
                 self.report(&preflight);
-                let rowid = self.destination_rowid;
+                let rowid = self.route.destination_rowid;
                 let found = preflight.clone();
                 self.route
                     .writer
@@ -245,7 +243,10 @@ impl<D: Destination> Worker<D> {
                     })
                     .await?;
                 match preflight.objection() {
-                    None => self.recovered().await,
+                    None => {
+                        self.route.abort_abandoned().await?;
+                        self.recovered().await
+                    }
                     Some(words) => {
                         let error = ErrorNote {
                             class: "park",
@@ -301,7 +302,7 @@ impl<D: Destination> Worker<D> {
     }
 
     async fn pull_forward(&self) -> Result<(), DeliveryError> {
-        let (rowid, now) = (self.destination_rowid, Timestamp::now());
+        let (rowid, now) = (self.route.destination_rowid, Timestamp::now());
         self.route
             .writer
             .call(move |ledger| ledger.pull_forward(rowid, now, now))
@@ -345,7 +346,7 @@ impl<D: Destination> Worker<D> {
         if self.shown.as_ref() == Some(&now_shown) && probe_at.is_none() {
             return Ok(());
         }
-        let rowid = self.destination_rowid;
+        let rowid = self.route.destination_rowid;
         let written = error.clone();
         self.route
             .writer

@@ -397,7 +397,8 @@ pub(crate) fn quick() -> Policy {
         reissue_after: Duration::from_mins(10),
         keep_finished: Duration::from_hours(24),
         single_put_max_bytes: 64 << 20,
-        body_memory_bytes: 256 << 20,
+        part_min_bytes: 5 << 20,
+        body_memory_bytes: 32 << 20,
         drain: Duration::from_secs(5),
         content_md5: true,
     }

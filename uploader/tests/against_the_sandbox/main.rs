@@ -6,4 +6,5 @@ mod error_table;
 mod happy_path;
 mod keys;
 mod locks;
+mod multipart;
 mod restarts;

@@ -252,20 +252,6 @@ async fn a_missing_file_waits_for_the_agent_and_changed_bytes_are_blocked() {
 }
 
 #[tokio::test]
-async fn an_object_too_large_for_one_request_is_kept_and_shown() {
-    let mut clinic = Clinic::new().await;
-    clinic.policy.single_put_max_bytes = 10;
-    clinic.seal(1);
-    let running = clinic.start().await;
-    clinic
-        .until_primary("blocked", |d| d.counts.blocked == 1)
-        .await;
-    running.stop().await;
-    assert_eq!(clinic.blocked()[0].reason, "too_large");
-    assert_eq!(clinic.sandbox.hits("PutObject"), 0);
-}
-
-#[tokio::test]
 async fn orders_for_unknown_or_changed_destinations_wait_and_are_shown() {
     let mut clinic = Clinic::new().await;
     clinic.seal_for(
