@@ -153,6 +153,19 @@ pub(crate) struct VerifyOptions {
 pub(crate) enum BucketCommand {
     /// Look at each bucket as the uploader does at its start; writes nothing.
     Check(BucketCheckOptions),
+    /// Find out whether a store keeps what evidence relies on: conditional and locked uploads, in
+    /// one request and in parts, locks that nobody can shorten, versions that nobody can delete.
+    ///
+    /// It stores a few small objects under a prefix of its own and LOCKS them in COMPLIANCE mode, for
+    /// ten minutes unless told otherwise: nobody can delete them before. It says so and asks first.
+    /// docs/stores.md says what each check and difference means.
+    ///
+    /// Exit codes: 0 qualified, or usable with differences that are named; 1 usage, or not agreed;
+    /// 2 not usable for evidence; 3 could not be checked.
+    ///
+    /// Example: msp-evidence bucket conformance --endpoint https://s3.example.com --path-style
+    /// --bucket trial --region us-east-1 --yes, with credentials in the environment
+    Conformance(ConformanceOptions),
 }
 
 #[derive(Args)]
@@ -160,6 +173,40 @@ pub(crate) struct BucketCheckOptions {
     /// Only this destination.
     #[arg(long, value_name = "ID")]
     pub(crate) destination: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ConformanceOptions {
+    /// A configured destination; not needed when only one is configured.
+    #[arg(long, value_name = "ID", conflicts_with = "bucket")]
+    pub(crate) destination: Option<String>,
+    /// A bucket that is not configured; then no configuration is read.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bucket: Option<String>,
+    /// Its region.
+    #[arg(
+        long,
+        value_name = "REGION",
+        requires = "bucket",
+        default_value = "us-east-1"
+    )]
+    pub(crate) region: String,
+    /// Its endpoint, where it is not AWS.
+    #[arg(long, value_name = "URL", requires = "bucket")]
+    pub(crate) endpoint: Option<String>,
+    /// The bucket in the path instead of the host's name.
+    #[arg(long, requires = "bucket")]
+    pub(crate) path_style: bool,
+    /// How long the objects are locked, in seconds; a run must be over before.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600,
+          value_parser = clap::value_parser!(u32).range(300..=86_400))]
+    pub(crate) lock_secs: u32,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,

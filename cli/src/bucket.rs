@@ -9,13 +9,17 @@ use host::exit::ExitCode;
 use serde_json::{Value, json};
 
 use crate::arguments::{BucketCheckOptions, BucketCommand};
+use crate::conformance;
 use crate::output::{self, Misuse, plain};
 
 /// A clock so far from the store's makes signatures fail (S3 allows 15 minutes).
 const OFFSET_WARNED_MS: i64 = 60_000;
 
 pub(crate) fn run(command: &BucketCommand, config: &Path) -> Result<ExitCode> {
-    let BucketCommand::Check(options) = command;
+    let options = match command {
+        BucketCommand::Check(options) => options,
+        BucketCommand::Conformance(options) => return conformance::run(options, config),
+    };
     let settings = output::settings(config)?;
     let chosen: Vec<_> = settings
         .destinations

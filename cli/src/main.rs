@@ -3,6 +3,7 @@
 mod arguments;
 mod blocked;
 mod bucket;
+mod conformance;
 mod keys;
 mod output;
 mod quarantine;

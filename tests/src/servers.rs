@@ -33,6 +33,15 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Its name in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minio => "MinIO",
+            Self::Versitygw => "versitygw",
+        }
+    }
+
     const fn tool(self) -> Tool {
         match self {
             Self::Minio => Tool::Minio,

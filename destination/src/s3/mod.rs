@@ -136,6 +136,9 @@ impl S3Destination {
                     }
                     "AccessDenied" => Ok(Lock::Unknown),
                     _ if failure.status == Some(403) => Ok(Lock::Unknown),
+                    // An answer that cannot be read (versitygw names the element otherwise) says
+                    // nothing of the lock, and nothing against the store.
+                    _ if failure.status == Some(200) => Ok(Lock::Unknown),
                     _ => Err(failure),
                 }
             }
