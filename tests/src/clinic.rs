@@ -39,6 +39,8 @@ pub struct Clinic {
     /// What auditors pin.
     pub public: PublicKey,
     runtime: tokio::runtime::Runtime,
+    /// Access key and secret of the store that the configuration names.
+    credentials: (String, String),
     daemons: BTreeMap<Role, Child>,
     sender: Sender<(Role, Value)>,
     events: Receiver<(Role, Value)>,
@@ -92,7 +94,10 @@ impl Clinic {
         )
         .unwrap();
         let (sender, events) = channel();
+        let identity = sandbox.credentials();
+        let credentials = (identity.access_key.clone(), identity.secret_key.clone());
         let mut clinic = Self {
+            credentials,
             public: evidence::keys::PrivateKey::generate(b"")
                 .unwrap()
                 .0
@@ -110,6 +115,19 @@ impl Clinic {
         let pem = fs::read_to_string(clinic.public_key_file()).unwrap();
         clinic.public = PublicKey::from_pem(&pem).unwrap();
         clinic
+    }
+
+    /// Has the configuration name another store instead of the sandbox, before anything is started.
+    ///
+    /// # Panics
+    /// When the configuration cannot be written again.
+    pub fn point_at(&mut self, endpoint: &str, (access_key, secret_key): (&str, &str)) {
+        let file = self.dir.path().join("evidence.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        let sandbox = self.sandbox.endpoint();
+        assert!(text.contains(&sandbox), "{text}");
+        fs::write(&file, text.replace(&sandbox, endpoint)).unwrap();
+        self.credentials = (access_key.to_owned(), secret_key.to_owned());
     }
 
     /// Where auditors' key is.
@@ -149,13 +167,13 @@ impl Clinic {
     }
 
     fn command(&self, program: &str) -> Command {
-        let identity = self.sandbox.credentials();
+        let (access_key, secret_key) = &self.credentials;
         let mut command = Command::new(program_file(program));
         command
             .arg("--config")
             .arg(self.dir.path().join("evidence.toml"))
-            .env("AWS_ACCESS_KEY_ID", &identity.access_key)
-            .env("AWS_SECRET_ACCESS_KEY", &identity.secret_key)
+            .env("AWS_ACCESS_KEY_ID", access_key)
+            .env("AWS_SECRET_ACCESS_KEY", secret_key)
             .env_remove("COSIGN_PASSWORD");
         command
     }
@@ -187,6 +205,15 @@ impl Clinic {
             self.daemons.insert(role, child).is_none(),
             "{role:?} runs already"
         );
+    }
+
+    /// The process id of a daemon that runs.
+    ///
+    /// # Panics
+    /// When it does not.
+    #[must_use]
+    pub fn pid(&self, role: Role) -> u32 {
+        self.daemons[&role].id()
     }
 
     /// `kill -9`, without a word of warning.

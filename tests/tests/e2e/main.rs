@@ -4,4 +4,5 @@ mod artifacts;
 mod crash;
 mod incident;
 mod journey;
+mod large;
 mod stores;

@@ -9,6 +9,7 @@
 //!
 //! One part is in memory at a time, and is paid for like any other body.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -136,7 +137,10 @@ impl<D: Destination> Run<'_, D> {
         let permit = self.route.room_for(part.size_bytes).await?;
         let (folder, path) = (self.route.evidence.clone(), delivery.path.clone());
         let size_bytes = delivery.size_bytes;
-        let read = move || read_part(&body::open(&folder, &path, size_bytes)?, part);
+        // Made here and not where it is filled: each thread's allocator keeps what was freed to it.
+        let room = usize::try_from(part.size_bytes).map_err(|e| BodyError::Unreadable(e.into()))?;
+        let buffer = vec![0; room];
+        let read = move || read_part(&body::open(&folder, &path, size_bytes)?, part, buffer);
         let bytes = match body::blocking(read).await {
             Ok(Some(bytes)) => bytes,
             // Truncated, or written to: the next run looks at all of it again.
@@ -245,9 +249,11 @@ impl<D: Destination> Run<'_, D> {
 }
 
 /// The bytes of a part, if they are still those of the plan.
-fn read_part(file: &std::fs::File, part: PlannedPart) -> Result<Option<Bytes>, BodyError> {
-    let size = usize::try_from(part.size_bytes).map_err(|e| BodyError::Unreadable(e.into()))?;
-    let mut bytes = vec![0; size];
-    body::read_at(file, part.offset_bytes, &mut bytes)?;
-    Ok((crc64nvme(&bytes) == part.crc64nvme).then(|| Bytes::from(bytes)))
+fn read_part(
+    file: &File,
+    part: PlannedPart,
+    mut buffer: Vec<u8>,
+) -> Result<Option<Bytes>, BodyError> {
+    body::read_at(file, part.offset_bytes, &mut buffer)?;
+    Ok((crc64nvme(&buffer) == part.crc64nvme).then(|| Bytes::from(buffer)))
 }
