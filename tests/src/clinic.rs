@@ -14,6 +14,7 @@ use evidence::keys::PublicKey;
 use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 
+use crate::servers::Server;
 use crate::tools::workspace_root;
 
 /// The bucket of every clinic.
@@ -30,29 +31,88 @@ pub enum Role {
     Uploader,
 }
 
+/// A bucket that a clinic is configured for.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The destination's id.
+    pub id: String,
+    /// Where the store is.
+    pub endpoint: String,
+    /// The bucket there.
+    pub bucket: String,
+    /// Before every key.
+    pub prefix: String,
+    /// Who we are there.
+    pub access_key: String,
+    /// And its secret.
+    pub secret_key: String,
+}
+
+impl Place {
+    /// The bucket [`BUCKET`] of a sandbox.
+    #[must_use]
+    pub fn sandbox(id: &str, sandbox: &Sandbox) -> Self {
+        let identity = sandbox.credentials();
+        Self {
+            id: id.to_owned(),
+            endpoint: sandbox.endpoint(),
+            bucket: BUCKET.to_owned(),
+            prefix: "p/".to_owned(),
+            access_key: identity.access_key.clone(),
+            secret_key: identity.secret_key.clone(),
+        }
+    }
+
+    /// The bucket [`BUCKET`] of a real server.
+    #[must_use]
+    pub fn server(id: &str, server: &Server) -> Self {
+        let (access_key, secret_key) = server.credentials();
+        Self {
+            id: id.to_owned(),
+            endpoint: server.endpoint.clone(),
+            bucket: BUCKET.to_owned(),
+            prefix: "p/".to_owned(),
+            access_key: access_key.to_owned(),
+            secret_key: secret_key.to_owned(),
+        }
+    }
+}
+
 /// Folders, keys, a store, and whatever daemons run.
 pub struct Clinic {
     /// Everything lies below it.
     pub dir: tempfile::TempDir,
-    /// The store.
+    /// The store, unless others are configured.
     pub sandbox: Sandbox,
     /// What auditors pin.
     pub public: PublicKey,
     runtime: tokio::runtime::Runtime,
-    /// Access key and secret of the store that the configuration names.
-    credentials: (String, String),
     daemons: BTreeMap<Role, Child>,
     sender: Sender<(Role, Value)>,
     events: Receiver<(Role, Value)>,
 }
 
 impl Clinic {
-    /// Makes keys with the CLI and writes a configuration; starts no daemon.
+    /// Makes keys with the CLI and writes a configuration for a sandbox; starts no daemon.
     ///
     /// # Panics
     /// When anything of that fails, as everywhere in this module: it is a test's ground.
     #[must_use]
     pub fn new() -> Self {
+        let clinic = Self::without_keys();
+        clinic.configure(&[Place::sandbox("main", &clinic.sandbox)], "");
+        clinic.with_keys()
+    }
+
+    /// The same for other stores.
+    #[must_use]
+    pub fn at(places: &[Place]) -> Self {
+        let clinic = Self::without_keys();
+        clinic.configure(places, "");
+        clinic.with_keys()
+    }
+
+    fn without_keys() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -77,27 +137,8 @@ impl Clinic {
         ] {
             fs::create_dir_all(root.join("state").join(folder)).unwrap();
         }
-        let shown = root.display();
-        fs::write(
-            root.join("evidence.toml"),
-            format!(
-                "client_id = \"clinic-a\"\nhost_id = \"host-1\"\n\
-                 [paths]\nstate_dir = \"{shown}/state\"\n\
-                 [signing]\nkey = \"{shown}/keys/evidence.key\"\npassword_file = \"{shown}/keys/password\"\n\
-                 [agent]\nmin_free_bytes = 1048576\ngroup_limit = 16\n\
-                 [uploader]\nbackoff_min_ms = 10\nbackoff_max_secs = 1\npark_probe_secs = 1\n\
-                 [[destination]]\nid = \"main\"\nbucket = \"{BUCKET}\"\nprefix = \"p/\"\n\
-                 region = \"us-east-1\"\nendpoint = \"{}\"\npath_style = true\n\
-                 [log]\nformat = \"json\"\n",
-                sandbox.endpoint()
-            ),
-        )
-        .unwrap();
         let (sender, events) = channel();
-        let identity = sandbox.credentials();
-        let credentials = (identity.access_key.clone(), identity.secret_key.clone());
-        let mut clinic = Self {
-            credentials,
+        Self {
             public: evidence::keys::PrivateKey::generate(b"")
                 .unwrap()
                 .0
@@ -109,25 +150,50 @@ impl Clinic {
             daemons: BTreeMap::new(),
             sender,
             events,
-        };
-        let made = clinic.cli(&["keys", "generate"]);
-        assert!(made.status.success(), "{made:?}");
-        let pem = fs::read_to_string(clinic.public_key_file()).unwrap();
-        clinic.public = PublicKey::from_pem(&pem).unwrap();
-        clinic
+        }
     }
 
-    /// Has the configuration name another store instead of the sandbox, before anything is started.
-    ///
-    /// # Panics
-    /// When the configuration cannot be written again.
-    pub fn point_at(&mut self, endpoint: &str, (access_key, secret_key): (&str, &str)) {
-        let file = self.dir.path().join("evidence.toml");
-        let text = fs::read_to_string(&file).unwrap();
-        let sandbox = self.sandbox.endpoint();
-        assert!(text.contains(&sandbox), "{text}");
-        fs::write(&file, text.replace(&sandbox, endpoint)).unwrap();
-        self.credentials = (access_key.to_owned(), secret_key.to_owned());
+    fn with_keys(mut self) -> Self {
+        let made = self.cli(&["keys", "generate"]);
+        assert!(made.status.success(), "{made:?}");
+        self.read_public_key();
+        self
+    }
+
+    fn read_public_key(&mut self) {
+        let pem = fs::read_to_string(self.public_key_file()).unwrap();
+        self.public = PublicKey::from_pem(&pem).unwrap();
+    }
+
+    /// Writes the configuration: these destinations, and `more` before the first of them.
+    pub fn configure(&self, places: &[Place], more: &str) {
+        let root = self.dir.path();
+        let shown = root.display();
+        let mut text = format!(
+            "client_id = \"clinic-a\"\nhost_id = \"host-1\"\n\
+             [paths]\nstate_dir = \"{shown}/state\"\n\
+             [signing]\nkey = \"{shown}/keys/evidence.key\"\npassword_file = \"{shown}/keys/password\"\n\
+             [agent]\nmin_free_bytes = 1048576\ngroup_limit = 16\n\
+             [uploader]\nbackoff_min_ms = 10\nbackoff_max_secs = 1\npark_probe_secs = 1\n\
+             [log]\nformat = \"json\"\n{more}"
+        );
+        let mut credentials = String::new();
+        for place in places {
+            text.push_str(&format!(
+                "[[destination]]\nid = \"{id}\"\nbucket = \"{}\"\nprefix = \"{}\"\n\
+                 region = \"us-east-1\"\nendpoint = \"{}\"\npath_style = true\nprofile = \"{id}\"\n",
+                place.bucket,
+                place.prefix,
+                place.endpoint,
+                id = place.id,
+            ));
+            credentials.push_str(&format!(
+                "[{}]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+                place.id, place.access_key, place.secret_key
+            ));
+        }
+        fs::write(root.join("evidence.toml"), text).unwrap();
+        fs::write(root.join("aws-credentials"), credentials).unwrap();
     }
 
     /// Where auditors' key is.
@@ -167,13 +233,12 @@ impl Clinic {
     }
 
     fn command(&self, program: &str) -> Command {
-        let (access_key, secret_key) = &self.credentials;
+        let root = self.dir.path();
         let mut command = Command::new(program_file(program));
         command
             .arg("--config")
-            .arg(self.dir.path().join("evidence.toml"))
-            .env("AWS_ACCESS_KEY_ID", access_key)
-            .env("AWS_SECRET_ACCESS_KEY", secret_key)
+            .arg(root.join("evidence.toml"))
+            .env("AWS_SHARED_CREDENTIALS_FILE", root.join("aws-credentials"))
             .env_remove("COSIGN_PASSWORD");
         command
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::types::ObjectLockMode;
 use serde_json::Value;
-use tests::clinic::{BUCKET, Clinic, Role};
+use tests::clinic::{BUCKET, Clinic, Place, Role};
 use tests::servers::{Kind, Server};
 use tests::tools;
 
@@ -100,7 +100,7 @@ fn uploads_killed_twice(kind: Kind, size_bytes: u64, test: &str) {
         return;
     };
     clinic.runtime().block_on(server.make_bucket(BUCKET));
-    clinic.point_at(&server.endpoint, server.credentials());
+    clinic.configure(&[Place::server("main", &server)], "");
     let began = Instant::now();
     let took = |what: &str| eprintln!("{test}: {what} after {:.0?}", began.elapsed());
 

@@ -3,15 +3,18 @@
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode};
 use destination::conformance::{Check, Difference, KNOWN_STORES, OBJECTS_LEFT, Outcome, Suite};
 use destination::{S3Destination, S3Options};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sandbox::{Action, Fault, Sandbox, SandboxOptions};
 use serde_json::Value;
+use tests::clinic::{BUCKET, Clinic, Place, Role};
 use tests::servers::{Kind, REGION, Server};
 use tests::tools::{ours, workspace_root};
 
-const BUCKET: &str = "evidence";
+use crate::incident::document;
 
 async fn store(server: &Server) -> S3Destination {
     S3Destination::connect(S3Options {
@@ -167,4 +170,123 @@ async fn a_store_that_loses_locks_is_said_to_be_unusable() {
     assert!(said.contains("NOT usable"), "{said}");
     let output = conformance("http://127.0.0.1:9", "a", "b", &["--yes"]);
     assert_eq!(output.status.code(), Some(3), "{output:?}");
+}
+
+/// What the store itself says of every object of every bundle, and what it lets its own
+/// administrator do about it.
+async fn is_kept(server: &Server, locations: &[Value]) {
+    let client = server.client();
+    let mut objects = 0;
+    for location in locations {
+        assert_eq!(location["state"], "confirmed", "{location:#}");
+        for object in location["objects"].as_array().unwrap() {
+            objects += 1;
+            let text = |name: &str| object[name].as_str().unwrap();
+            let key = text("uri").strip_prefix("s3://evidence/").unwrap();
+            let version = text("version_id");
+            let head = client
+                .head_object()
+                .bucket(BUCKET)
+                .key(key)
+                .version_id(version)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(head.object_lock_mode(), Some(&ObjectLockMode::Compliance));
+            let locked = head.object_lock_retain_until_date().unwrap().secs();
+            let told: Timestamp = text("retain_until").parse().unwrap();
+            assert_eq!(locked, told.as_second(), "{key}");
+            let six_years = Timestamp::now() + SignedDuration::from_hours(24 * 2191);
+            assert!(
+                locked > six_years.as_second(),
+                "{key} is locked until {told}"
+            );
+            let deleted = client
+                .delete_object()
+                .bucket(BUCKET)
+                .key(key)
+                .version_id(version)
+                .bypass_governance_retention(true)
+                .send()
+                .await;
+            assert!(deleted.is_err(), "{key} was deleted");
+            let shorter = ObjectLockRetention::builder()
+                .mode(ObjectLockRetentionMode::Compliance)
+                .retain_until_date(DateTime::from_secs(locked - 86_400))
+                .build();
+            let shortened = client
+                .put_object_retention()
+                .bucket(BUCKET)
+                .key(key)
+                .version_id(version)
+                .bypass_governance_retention(true)
+                .retention(shorter)
+                .send()
+                .await;
+            assert!(shortened.is_err(), "the lock of {key} was shortened");
+        }
+    }
+    let versions = client
+        .list_object_versions()
+        .bucket(BUCKET)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        versions.versions().len(),
+        objects,
+        "each object is stored once"
+    );
+}
+
+fn keeps_bundles_and_artifacts(kind: Kind, test: &str) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(server) = runtime.block_on(Server::start(kind, test)) else {
+        return;
+    };
+    runtime.block_on(server.make_bucket(BUCKET));
+    let mut clinic = Clinic::at(&[Place::server("main", &server)]);
+    clinic.start(Role::Agent);
+    clinic.start(Role::Uploader);
+    clinic.drop_document("one.json", &document("INC-1"));
+    let log = vec![b'l'; 100_000];
+    clinic.drop_folder(
+        "two",
+        &document("INC-2"),
+        &[("backup.log", &log), ("empty", b"")],
+    );
+    clinic.wait_until("both bundles confirmed", |c| {
+        c.bundles().len() == 2 && c.is_settled()
+    });
+    let mut locations = Vec::new();
+    for (_, bundle) in clinic.bundles() {
+        let shown = clinic.cli_json(&["show", &bundle.header().bundle_id, "--json"]);
+        locations.extend(shown["storage_locations"].as_array().unwrap().clone());
+    }
+    let objects: usize = locations
+        .iter()
+        .map(|l| l["objects"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(objects, 6);
+    runtime.block_on(is_kept(&server, &locations));
+    let status = clinic.cli_json(&["status", "--json"]);
+    assert_eq!(status["blocked"], Value::Array(Vec::new()), "{status:#}");
+    clinic.stop(Role::Uploader);
+    clinic.stop(Role::Agent);
+}
+
+#[test]
+fn minio_keeps_bundle_signature_and_artifacts_and_lets_nobody_undo_that() {
+    keeps_bundles_and_artifacts(
+        Kind::Minio,
+        "minio_keeps_bundle_signature_and_artifacts_and_lets_nobody_undo_that",
+    );
+}
+
+#[test]
+fn versitygw_keeps_bundle_signature_and_artifacts_and_lets_nobody_undo_that() {
+    keeps_bundles_and_artifacts(
+        Kind::Versitygw,
+        "versitygw_keeps_bundle_signature_and_artifacts_and_lets_nobody_undo_that",
+    );
 }
