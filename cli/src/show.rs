@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use evidence::bundle::{BundleId, LocationState};
+use host::config::Settings;
 use host::exit::ExitCode;
 use host::owner::as_owner_of;
 use serde_json::Value;
+use uploader::delivery::{Reader, UploadInProgress};
 
 use crate::arguments::ShowOptions;
 use crate::output::{self, Misuse, plain};
@@ -81,6 +83,7 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
             part("message")
         );
     }
+    let uploads = uploads(&settings, &id.to_string());
     for location in &locations.storage_locations {
         println!(
             "location   {}  {}",
@@ -101,6 +104,35 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
                 bundle.object_count
             ),
         }
+        for (_, upload) in uploads
+            .iter()
+            .filter(|(destination_id, _)| *destination_id == location.destination_id)
+        {
+            println!(
+                "           uploading {} of {} bytes of {}",
+                upload.sent_bytes,
+                upload.size_bytes,
+                plain(&upload.path)
+            );
+        }
     }
     Ok(ExitCode::Ok)
+}
+
+/// What is on its way in parts. The uploader's database may be out of this caller's reach, and what
+/// the bundle is does not depend on it.
+fn uploads(settings: &Settings, bundle_id: &str) -> Vec<(String, UploadInProgress)> {
+    let folder = &settings.paths.delivery;
+    if !folder.exists() {
+        return Vec::new();
+    }
+    as_owner_of(folder, || -> Result<_> {
+        Ok(match Reader::open(folder)? {
+            Some(reader) => reader.uploads_of(bundle_id)?,
+            None => Vec::new(),
+        })
+    })
+    .ok()
+    .and_then(Result::ok)
+    .unwrap_or_default()
 }

@@ -141,6 +141,10 @@ fn uploads_killed_twice(kind: Kind, size_bytes: u64, test: &str) {
         let upload = &status["delivery"]["destinations"][0]["uploads"][0];
         assert_eq!(upload["size_bytes"], size_bytes);
         assert!(upload["sent_bytes"].as_u64().unwrap() > 0, "{upload}");
+        let shown = clinic.cli(&["show", upload["bundle_id"].as_str().unwrap()]);
+        let line = format!("uploading {} of {size_bytes} bytes", upload["sent_bytes"]);
+        let shown = String::from_utf8(shown.stdout).unwrap();
+        assert!(shown.contains(&line), "{shown}");
         let key = format!("p/{}", upload["path"].as_str().unwrap());
         stored = stored_parts(&clinic, &server, &key);
         assert!(

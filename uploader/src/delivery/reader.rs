@@ -233,6 +233,28 @@ impl Reader {
         super::reporting::of_bundle(&self.db, bundle_id)
     }
 
+    /// The large objects of a bundle that are on their way in parts, each with its destination.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn uploads_of(
+        &self,
+        bundle_id: &str,
+    ) -> Result<Vec<(String, UploadInProgress)>, DeliveryError> {
+        let mut of_bundle = Vec::new();
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT destination_rowid, destination_id FROM destinations")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let id: String = row.get("destination_id")?;
+            let uploads = self.uploads(row.get("destination_rowid")?)?;
+            let ours = uploads.into_iter().filter(|u| u.bundle_id == bundle_id);
+            of_bundle.extend(ours.map(|upload| (id.clone(), upload)));
+        }
+        Ok(of_bundle)
+    }
+
     fn count(&self, sql: &str) -> Result<u64, DeliveryError> {
         let n: i64 = self.db.prepare_cached(sql)?.query_row([], |r| r.get(0))?;
         u64::try_from(n).map_err(|_| damaged("count"))

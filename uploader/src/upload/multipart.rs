@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use destination::{Destination, MultipartEnd, MultipartRequest, PartRequest, UploadedPart};
+use destination::{Class, Destination, MultipartEnd, MultipartRequest, PartRequest, UploadedPart};
 use jiff::Timestamp;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::Answer;
 use super::attempt::{Run, content_type};
@@ -26,6 +26,7 @@ use super::pass::{self, Wanted};
 use super::plan::{Plan, PlannedPart, crc64nvme, part_bytes};
 use super::progress::Progress;
 use super::unsent::Unsent;
+use super::verdict::chain;
 use crate::delivery::{Delivery, Upload};
 
 impl<D: Destination> Run<'_, D> {
@@ -60,6 +61,19 @@ impl<D: Destination> Run<'_, D> {
             match store.uploaded_parts(&key, &upload.upload_id).await {
                 Ok(Some(parts)) => listed = parts,
                 Ok(None) => self.end_upload(delivery, Fate::Gone).await?,
+                Err(failure) if failure.class == Class::Park => {
+                    // The key was listed a moment ago, so it is this permission that lacks. Small
+                    // evidence must not wait for it: everything is sent again instead.
+                    warn!(
+                        bundle = self.bundle_id,
+                        destination = self.route.destination_id,
+                        path = delivery.path,
+                        error = chain(&failure),
+                        hint = "allow s3:ListMultipartUploadParts",
+                        "what was sent of a large object cannot be listed"
+                    );
+                    self.end_upload(delivery, Fate::GivenUp).await?;
+                }
                 Err(failure) => return Ok(Answer::Failed(failure)),
             }
         }
@@ -206,7 +220,7 @@ impl<D: Destination> Run<'_, D> {
             bundle = self.bundle_id,
             destination = self.route.destination_id,
             path = delivery.path,
-            "the upload in parts is begun anew at the next attempt"
+            "the upload in parts is begun anew"
         );
         Ok(())
     }

@@ -482,6 +482,32 @@ async fn an_upload_that_the_store_does_not_know_any_more_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn without_the_permission_to_list_parts_everything_is_sent_again_and_nothing_is_parked() {
+    let mut clinic = clinic().await;
+    let large = seal(&mut clinic, 3 * PART);
+    let stall = clinic
+        .sandbox
+        .faults()
+        .add(Fault::on("UploadPart", FOR_EVER).nth(3));
+    run_until(&clinic, "UploadPart", 3).await;
+    clinic.sandbox.faults().remove(stall);
+    let identity = clinic.sandbox.credentials().clone();
+    clinic
+        .sandbox
+        .identities()
+        .put(identity.deny("ListMultipartUploadParts"));
+    let log = Log::start();
+    let running = clinic.start().await;
+    clinic.until_confirmed(3).await;
+    running.stop().await;
+    large.only_version(&clinic);
+    assert!(log.has(&["WARN", "s3:ListMultipartUploadParts", &large.path]));
+    assert!(!log.has(&["parked"]), "{}", log.text());
+    assert_eq!(clinic.sandbox.hits("CreateMultipartUpload"), 2);
+    assert!(clinic.sandbox.store().uploads(BUCKET).is_empty(), "aborted");
+}
+
+#[tokio::test]
 async fn a_key_that_holds_other_bytes_is_seen_before_anything_is_sent() {
     let mut clinic = clinic().await;
     let (order, large) = order(&mut clinic, noise(2 * PART));
