@@ -170,6 +170,7 @@ async fn supervise<D: Destination>(
         .collect();
     let mut workers = JoinSet::new();
     let mut imported = Vec::new();
+    let mut retire = HashMap::new();
     for destination in destinations {
         let (id, uri) = (destination.destination_id.clone(), destination.uri);
         let rowid = writer
@@ -192,10 +193,13 @@ async fn supervise<D: Destination>(
         };
         let notify = Arc::new(Notify::new());
         imported.push(Arc::clone(&notify));
+        let (retire_send, retired) = watch::channel(false);
+        retire.insert(rowid, retire_send);
         let signals = Signals {
             imported: notify,
             wake: wake_receive.clone(),
             stop: stop_receive.clone(),
+            retired,
         };
         workers.spawn(Worker::new(Arc::new(route), signals).run());
     }
@@ -219,6 +223,7 @@ async fn supervise<D: Destination>(
         places: places.clone(),
         configured,
         imported,
+        retire,
         confirmed,
         wake: wake_send,
         wake_seen: None,

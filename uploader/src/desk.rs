@@ -35,6 +35,8 @@ pub(crate) struct Desk {
     /// Configured ids and their places.
     pub(crate) configured: HashMap<String, String>,
     pub(crate) imported: Vec<Arc<Notify>>,
+    /// Ends the worker of a destination, by row id, once that is retired.
+    pub(crate) retire: HashMap<i64, watch::Sender<bool>>,
     pub(crate) confirmed: Arc<Notify>,
     pub(crate) wake: watch::Sender<u64>,
     /// The wake file's time of change when it was last looked at.
@@ -125,14 +127,31 @@ impl Desk {
                 error!(error = %error, "the scan of the outbox failed; tried again by itself")
             }
         }
+        if let Err(error) = self.end_retired(writer).await {
+            error!(error = chain(&error), "delivery.db cannot be used");
+        }
         if let Err(error) = self.check_meaning(writer).await {
             error!(error = chain(&error), "delivery.db cannot be used");
         }
     }
 
+    /// A retired destination needs no worker: nothing goes there, and it is probed no more.
+    async fn end_retired(&mut self, writer: &Writer) -> Result<(), DeliveryError> {
+        for rowid in writer.call(|ledger| ledger.retired_destinations()).await? {
+            if let Some(retire) = self.retire.remove(&rowid) {
+                retire.send_replace(true);
+            }
+        }
+        Ok(())
+    }
+
     /// Orders for an id that is not configured, or means another place now, are kept and alarmed.
     async fn check_meaning(&self, writer: &Writer) -> Result<(), DeliveryError> {
+        let retired = writer.call(|ledger| ledger.retired_destinations()).await?;
         for row in writer.call(|ledger| ledger.destinations()).await? {
+            if retired.contains(&row.destination_rowid) {
+                continue;
+            }
             let reason = match self.configured.get(&row.destination_id) {
                 Some(uri) if *uri == row.uri => continue,
                 Some(_) => "destination_changed_meaning",

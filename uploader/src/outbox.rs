@@ -4,8 +4,13 @@
 //! agent removes one when it has every receipt, and that is how we learn that the order is
 //! finished. An order that vanishes before everything is delivered is delivered all the same.
 //!
+//! Notices lie in the same folder and are looked at first, so that an order that came with one is
+//! met by it. They stay there for ever.
+//!
 //! Memory stays bounded: names are taken from the folder a batch at a time, and only files that
 //! are not known yet are read.
+
+mod notices;
 
 use std::collections::HashSet;
 use std::fs::ReadDir;
@@ -14,7 +19,7 @@ use std::sync::Arc;
 
 use evidence::digest::Sha256;
 use evidence::handover::{
-    ORDER_MAX_BYTES, ORDER_SUFFIX, Order, OrderError, RECEIPT_SUFFIX, is_safe_name,
+    NoticeError, ORDER_MAX_BYTES, ORDER_SUFFIX, Order, OrderError, RECEIPT_SUFFIX, is_safe_name,
 };
 use host::config::RETENTION_MAX_DAYS;
 use host::files::{FileError, metadata, open_dir, read_capped};
@@ -66,16 +71,18 @@ pub(crate) enum ScanError {
     Delivery(#[from] DeliveryError),
 }
 
-/// Why a file in the outbox is not an order that we act on.
+/// Why a file in the outbox is not an order or notice that we act on.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {
     #[error(transparent)]
     Order(#[from] OrderError),
-    #[error("the file is named for another order than {0:?}")]
+    #[error(transparent)]
+    Notice(#[from] NoticeError),
+    #[error("the file is named otherwise than what is in it, {0:?}")]
     Misnamed(String),
     #[error("a retention of {0} days is more than any store accepts")]
     Retention(u32),
-    #[error("an order of this id was imported before, with other bytes; orders never change")]
+    #[error("one of this id was imported before, with other bytes; they never change")]
     Differs,
     #[error(transparent)]
     File(FileError),
@@ -92,17 +99,15 @@ impl Outbox {
     }
 
     async fn import(&self) -> Result<usize, ScanError> {
-        let folder = self.outbox.clone();
-        let mut names = blocking(move || std::fs::read_dir(&folder))
-            .await
-            .and_then(|result| result.map_err(Into::into))
-            .map_err(|source| self.folder_error(source))?;
         let unreadable = self.writer.call(|ledger| ledger.unreadable_names()).await?;
         let mut unreadable: HashSet<String> = unreadable.into_iter().collect();
+        self.import_notices(&mut unreadable).await?;
+        self.end_noticed().await?;
+        let mut names = self.names().await?;
         let mut imported = 0;
         loop {
             let (back, batch) = blocking(move || {
-                let batch = next_names(&mut names);
+                let batch = next_names(&mut names, ORDER_SUFFIX);
                 (names, batch)
             })
             .await
@@ -196,22 +201,40 @@ impl Outbox {
             }
         }
         for (name, message) in bad {
-            noted.remove(&name);
-            let (written, words) = (name.clone(), message.clone());
-            let news = self
-                .writer
-                .call(move |ledger| ledger.note_unreadable(&written, &words, Timestamp::now()))
-                .await?;
-            if news {
-                error!(
-                    path = name,
-                    error = message,
-                    hint = "left where it is; restart the agent, which publishes orders again from spool.db",
-                    "a file in the outbox is not an order that can be acted on"
-                );
-            }
+            self.note_unreadable(name, message, noted).await?;
         }
         Ok(imported)
+    }
+
+    async fn note_unreadable(
+        &self,
+        name: String,
+        message: String,
+        noted: &mut HashSet<String>,
+    ) -> Result<(), ScanError> {
+        noted.remove(&name);
+        let (written, words) = (name.clone(), message.clone());
+        let news = self
+            .writer
+            .call(move |ledger| ledger.note_unreadable(&written, &words, Timestamp::now()))
+            .await?;
+        if news {
+            error!(
+                path = name,
+                error = message,
+                hint = "left where it is; restart the agent, which publishes again from spool.db",
+                "a file in the outbox cannot be acted on"
+            );
+        }
+        Ok(())
+    }
+
+    async fn names(&self) -> Result<ReadDir, ScanError> {
+        let folder = self.outbox.clone();
+        blocking(move || std::fs::read_dir(&folder))
+            .await
+            .and_then(|result| result.map_err(Into::into))
+            .map_err(|source| self.folder_error(source))
     }
 
     /// Looks at every order that is wholly delivered: removed by the agent means finished; still
@@ -329,14 +352,13 @@ impl Outbox {
     }
 }
 
-/// The next order ids in the folder; empty at its end. Other names are not ours to judge.
-fn next_names(names: &mut ReadDir) -> std::io::Result<Vec<String>> {
+/// The next ids of files that end in `suffix`; empty at the folder's end. Other names are not ours
+/// to judge.
+fn next_names(names: &mut ReadDir, suffix: &str) -> std::io::Result<Vec<String>> {
     let mut ids = Vec::new();
     for entry in names.by_ref() {
         let name = entry?.file_name();
-        let id = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(ORDER_SUFFIX));
+        let id = name.to_str().and_then(|name| name.strip_suffix(suffix));
         if let Some(id) = id.filter(|id| is_safe_name(id)) {
             ids.push(id.to_owned());
             if ids.len() == BATCH {

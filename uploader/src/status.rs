@@ -28,6 +28,17 @@ pub fn line(summary: &Summary, now: Timestamp) -> String {
 
 fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
     let waiting = d.counts.pending + d.counts.uploaded;
+    if let Some(retired) = &d.retired {
+        let mut text = format!("{}: retired ({})", d.destination_id, retired.reason);
+        if waiting + d.counts.blocked > 0 {
+            text.push_str(&format!(", {} to be ended", waiting + d.counts.blocked));
+        }
+        text.push_str(&format!(
+            ", {} given up, {} confirmed",
+            d.counts.retired, d.counts.confirmed
+        ));
+        return text;
+    }
     let mut text = format!("{}: {waiting} pending", d.destination_id);
     if d.counts.blocked > 0 {
         text.push_str(&format!(", {} BLOCKED", d.counts.blocked));
@@ -100,6 +111,7 @@ mod tests {
             destination_id: "primary".to_owned(),
             uri: "s3://b/".to_owned(),
             state: "ok",
+            retired: None,
             reason: None,
             since: at(0),
             next_probe_at: None,
@@ -174,6 +186,30 @@ mod tests {
         assert_eq!(
             line(&summary, at(0)),
             "primary: 4 pending, 2 large, 899 MB of 3.0 GB sent, 0 confirmed"
+        );
+    }
+
+    #[test]
+    fn a_retired_destination_says_why_and_what_was_given_up() {
+        let summary = Summary {
+            destinations: vec![DestinationSummary {
+                state: "retired",
+                retired: Some(crate::delivery::Retirement {
+                    at: at(0),
+                    reason: "the contract ended".to_owned(),
+                }),
+                counts: Counts {
+                    confirmed: 7,
+                    retired: 4,
+                    ..Counts::default()
+                },
+                ..destination()
+            }],
+            ..Summary::default()
+        };
+        assert_eq!(
+            line(&summary, at(0)),
+            "primary: retired (the contract ended), 4 given up, 7 confirmed"
         );
     }
 

@@ -3,14 +3,22 @@
 //! The agent publishes immutable [`Order`]s in `outbox/`; the uploader answers with [`Receipt`]s
 //! in `receipts/`. Neither side trusts the other: the uploader re-hashes every file it sends,
 //! and the agent parses receipts as hostile and accepts only what speaks of objects it sealed.
+//! A [`Notice`] in `outbox/` ends deliveries; a [`Request`] in `requests/` is how the operator's
+//! command asks the agent for what only the agent may change.
 
+mod notice;
 mod order;
 mod receipt;
+mod request;
 
+pub use notice::{Notice, NoticeError, NoticedBundle};
 pub use order::{
     Order, OrderError, OrderedDestination, OrderedObject, Role, is_safe_name, is_safe_path,
 };
 pub use receipt::{Confirmation, Proof, Receipt, ReceiptError};
+pub use request::{
+    Action, Answer, REASON_MAX_BYTES, Request, RequestError, Requester, is_request_id,
+};
 
 /// An order file's name ends so; anything else in `outbox/` is not an order.
 pub const ORDER_SUFFIX: &str = ".order.json";
@@ -22,3 +30,13 @@ pub const ORDER_MAX_BYTES: u64 = 16 << 20;
 pub const RECEIPT_MAX_BYTES: u64 = 1 << 20;
 /// No receipt carries more confirmations.
 pub const RECEIPT_MAX_CONFIRMATIONS: usize = 512;
+/// A notice file's name ends so, in `outbox/`.
+pub const NOTICE_SUFFIX: &str = ".notice.json";
+/// No notice is larger.
+pub const NOTICE_MAX_BYTES: u64 = 16 << 10;
+/// A request file's name ends so, in `requests/`.
+pub const REQUEST_SUFFIX: &str = ".request.json";
+/// An answer file's name ends so, in `requests/`.
+pub const ANSWER_SUFFIX: &str = ".answer.json";
+/// No request and no answer is larger.
+pub const REQUEST_MAX_BYTES: u64 = 64 << 10;

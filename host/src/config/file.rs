@@ -124,6 +124,7 @@ section! {
         receipts: PathBuf,
         delivery: PathBuf,
         quarantine: PathBuf,
+        requests: PathBuf,
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Paths {
     pub delivery: PathBuf,
     /// What could not be sealed, each with a reason file.
     pub quarantine: PathBuf,
+    /// What an operator's command asks of the agent (agent only, mode 0700).
+    pub requests: PathBuf,
 }
 
 /// The signing key and the per-client digest key.

@@ -205,6 +205,7 @@ fn paths(section: PathsSection, places: &Places) -> Result<Paths, ConfigError> {
         receipts: place("receipts", section.receipts)?,
         delivery: place("delivery", section.delivery)?,
         quarantine: place("quarantine", section.quarantine)?,
+        requests: place("requests", section.requests)?,
         state_dir,
     };
     let named = named_paths(&paths);
@@ -223,7 +224,7 @@ fn paths(section: PathsSection, places: &Places) -> Result<Paths, ConfigError> {
     Ok(paths)
 }
 
-fn named_paths(paths: &Paths) -> [(&'static str, &Path); 7] {
+fn named_paths(paths: &Paths) -> [(&'static str, &Path); 8] {
     [
         ("drop", &paths.drop),
         ("spool", &paths.spool),
@@ -232,6 +233,7 @@ fn named_paths(paths: &Paths) -> [(&'static str, &Path); 7] {
         ("receipts", &paths.receipts),
         ("delivery", &paths.delivery),
         ("quarantine", &paths.quarantine),
+        ("requests", &paths.requests),
     ]
 }
 

@@ -140,6 +140,7 @@ impl Ledger {
                 ])?;
             }
         }
+        self.end_in_order(order_rowid, now)?;
         Ok(())
     }
 

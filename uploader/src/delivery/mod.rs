@@ -15,6 +15,7 @@ mod destinations;
 mod error;
 mod intake;
 mod ledger;
+mod notices;
 mod reader;
 mod release;
 mod reporting;
@@ -32,9 +33,10 @@ pub use destinations::{DestinationRow, DestinationState};
 pub use error::DeliveryError;
 pub use intake::Imported;
 pub use ledger::{DATABASE_NAME, Ledger};
+pub use notices::{Ending, Noted};
 pub use reader::{
-    BlockedItem, Counts, DestinationSummary, LastError, Reader, Summary, UnreadableOrder,
-    UploadInProgress,
+    BlockedItem, Counts, DestinationSummary, LastError, Reader, Retirement, Summary,
+    UnreadableOrder, UploadInProgress,
 };
 pub use release::{WAKE_NAME, release, wake};
 pub use schema::SCHEMA_VERSION;

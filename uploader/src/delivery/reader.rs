@@ -52,6 +52,15 @@ pub struct LastError {
     pub at: Timestamp,
 }
 
+/// The end of a destination, as the agent's notice says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retirement {
+    /// When, by the agent's clock.
+    pub at: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
 /// One destination, for `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DestinationSummary {
@@ -59,8 +68,12 @@ pub struct DestinationSummary {
     pub destination_id: String,
     /// `s3://bucket/prefix`.
     pub uri: String,
-    /// `ok`, `open` (failing, retried by itself) or `parked` (an operator is needed).
+    /// `ok`, `open` (failing, retried by itself), `parked` (an operator is needed) or `retired`
+    /// (an operator ended it, for ever).
     pub state: &'static str,
+    /// When and why it was retired, as the agent said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retirement>,
     /// Why it is not ok: a code, or a code and words.
     pub reason: Option<String>,
     /// Since when it is in this state.
@@ -147,7 +160,8 @@ impl Reader {
     /// Opens the database in `folder`; `None` when there is none yet.
     ///
     /// # Errors
-    /// When the file cannot be read, or was written by another version.
+    /// When the file cannot be read, or was written by another version: by an older one until the
+    /// uploader runs.
     pub fn open(folder: &Path) -> Result<Option<Self>, DeliveryError> {
         let path = folder.join(DATABASE_NAME);
         if !path.exists() {
@@ -287,13 +301,28 @@ impl Reader {
             AND due_at_ms IS NOT NULL",
             rowid,
         )?;
+        let (destination_id, uri): (String, String) = (row.get("destination_id")?, row.get("uri")?);
+        let retired = self.retirement(&destination_id, &uri)?;
+        // What was wrong with it before is no longer of interest.
+        let live = retired.is_none();
         Ok(DestinationSummary {
-            destination_id: row.get("destination_id")?,
-            uri: row.get("uri")?,
-            state: named(row, "state", DestinationState::from_name)?.as_str(),
-            reason: row.get("reason")?,
-            since: must(from_ms(row, "since_ms")?, "since_ms")?,
-            next_probe_at: from_ms(row, "next_probe_at_ms")?,
+            state: if live {
+                named(row, "state", DestinationState::from_name)?.as_str()
+            } else {
+                "retired"
+            },
+            reason: match &retired {
+                None => row.get("reason")?,
+                Some(retired) => Some(retired.reason.clone()),
+            },
+            since: match &retired {
+                None => must(from_ms(row, "since_ms")?, "since_ms")?,
+                Some(retired) => retired.at,
+            },
+            next_probe_at: from_ms(row, "next_probe_at_ms")?.filter(|_| live),
+            destination_id,
+            uri,
+            retired,
             last_ok_at: from_ms(row, "last_ok_at_ms")?,
             last_preflight_at: from_ms(row, "last_preflight_at_ms")?,
             clock_offset_ms: row.get("clock_offset_ms")?,
@@ -332,6 +361,22 @@ impl Reader {
             });
         }
         Ok(found)
+    }
+
+    fn retirement(&self, id: &str, uri: &str) -> Result<Option<Retirement>, DeliveryError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT created_at_ms, reason FROM notices
+             WHERE destination_id = ?1 AND uri = ?2 AND bundle_id IS NULL
+             ORDER BY notice_rowid LIMIT 1",
+        )?;
+        let mut rows = statement.query(params![id, uri])?;
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        Ok(Some(Retirement {
+            at: must(from_ms(row, "created_at_ms")?, "created_at_ms")?,
+            reason: row.get("reason")?,
+        }))
     }
 
     fn counts(&self, destination_rowid: i64) -> Result<Counts, DeliveryError> {

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 use super::error::DeliveryError;
 
 /// The schema version this build writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = r"
 -- One row: when this database was made. Orders older than it may have been delivered by a
@@ -254,6 +254,33 @@ CREATE TABLE abandoned_uploads (
   path TEXT NOT NULL CHECK (length(path) > 0),
   upload_id TEXT NOT NULL CHECK (length(upload_id) > 0)
 ) STRICT;
+";
+
+const V3: &str = r"
+-- What the agent says besides orders: deliveries that end. Kept for ever, since orders that come
+-- in later meet them again.
+CREATE TABLE notices (
+  notice_rowid INTEGER PRIMARY KEY,
+  notice_id TEXT NOT NULL UNIQUE CHECK (length(notice_id) > 0),
+  sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+  destination_id TEXT NOT NULL,
+  uri TEXT NOT NULL,
+  -- Without a bundle the whole destination was retired.
+  chain_id TEXT,
+  bundle_id TEXT,
+  reason TEXT NOT NULL CHECK (length(reason) > 0),
+  created_at_ms INTEGER NOT NULL,
+  received_at_ms INTEGER NOT NULL,
+  -- When everything that it ends was ended, of what was here when it came.
+  applied_at_ms INTEGER,
+  CHECK ((chain_id IS NULL) = (bundle_id IS NULL))
+) STRICT;
+CREATE INDEX notices_by_destination ON notices (destination_id, uri);
+CREATE TRIGGER notices_are_never_removed BEFORE DELETE ON notices
+BEGIN SELECT RAISE(ABORT, 'a notice is never removed'); END;
+CREATE TRIGGER notices_are_never_changed BEFORE UPDATE OF notice_id, sha256, destination_id, uri,
+  chain_id, bundle_id, reason ON notices
+BEGIN SELECT RAISE(ABORT, 'a notice is never changed'); END;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

@@ -490,12 +490,31 @@ impl<D: Destination> Run<'_, D> {
     ) -> Result<(), DeliveryError> {
         let rowid = delivery.delivery_rowid;
         let written = change.clone();
-        let state = self
+        let applied = self
             .route
             .writer
             .call(move |ledger| ledger.apply(rowid, &written, Timestamp::now()))
-            .await?;
-        delivery.state = state;
+            .await;
+        delivery.state = match applied {
+            // Its deliveries were ended while this one was under way: nothing is wrong, and
+            // nothing more is said about it.
+            Err(DeliveryError::Illegal {
+                state: State::Retired,
+                ..
+            }) => {
+                delivery.state = State::Retired;
+                info!(
+                    bundle = self.bundle_id,
+                    destination = self.route.destination_id,
+                    state = delivery.state.as_str(),
+                    path = delivery.path,
+                    event = change.event().as_str(),
+                    "ended while an attempt was under way; what came of it is not recorded"
+                );
+                return Ok(());
+            }
+            other => other?,
+        };
         if change.error().is_some() {
             delivery.attempts = delivery.attempts.saturating_add(1);
         }

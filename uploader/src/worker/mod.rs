@@ -34,6 +34,8 @@ pub(crate) struct Signals {
     pub(crate) wake: watch::Receiver<u64>,
     /// The daemon stops.
     pub(crate) stop: watch::Receiver<bool>,
+    /// The destination is retired; this worker's own.
+    pub(crate) retired: watch::Receiver<bool>,
 }
 
 /// The worker of one destination.
@@ -65,9 +67,10 @@ impl<D: Destination> Worker<D> {
         }
     }
 
-    /// Works until told to stop, then waits for what is in flight, within the policy's limit.
+    /// Works until told to stop or the destination is retired, then waits for what is in flight, within the policy's limit.
     pub(crate) async fn run(mut self) {
-        while !*self.signals.stop.borrow_and_update() {
+        while !*self.signals.stop.borrow_and_update() && !*self.signals.retired.borrow_and_update()
+        {
             if let Err(error) = self.turn().await {
                 self.database_failed(&error);
             }
@@ -106,6 +109,7 @@ impl<D: Destination> Worker<D> {
         tokio::select! {
             biased;
             _ = self.signals.stop.changed() => {}
+            Ok(()) = self.signals.retired.changed() => {}
             Some(done) = self.in_flight.join_next_with_id() => self.finished(done),
             _ = self.signals.wake.changed() => self.hurry().await?,
             () = self.signals.imported.notified() => {}

@@ -1,0 +1,268 @@
+//! Requests: what an operator's command asks of the agent, and what the agent answers.
+//!
+//! The agent is the only writer of spool.db, so the command asks it the way everything is handed
+//! over here: by a file renamed into a folder. `requests/` belongs to the agent's user, mode 0700,
+//! so whoever can put a file there could as well be the agent; still it is parsed as strictly as a
+//! receipt. A request's id is recorded with what was done, in one transaction, so that a crash
+//! repeats nothing.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::is_safe_name;
+
+/// A reason in an operator's own words is not longer, in bytes.
+pub const REASON_MAX_BYTES: usize = 1000;
+
+/// What an operator asks the agent to do. Applied exactly once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Always 1.
+    pub request_version: u32,
+    /// A ULID; also the file name, before [`super::REQUEST_SUFFIX`].
+    pub request_id: String,
+    /// What is to be done.
+    pub action: Action,
+    /// Who asks, as the command saw it.
+    pub requested_by: Requester,
+    /// When, by the host's clock.
+    pub requested_at: Timestamp,
+}
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    /// End all deliveries to a destination, for ever.
+    Retire {
+        /// The destination.
+        destination_id: String,
+        /// Why, in the operator's words; attested in custody.
+        reason: String,
+        /// Also when no other destination would be left.
+        force: bool,
+    },
+}
+
+impl Action {
+    /// The name used in JSON, SQL and logs.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Retire { .. } => "retire",
+        }
+    }
+}
+
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Requester {
+    /// The command's real user id.
+    pub uid: u32,
+    /// `SUDO_USER`, where the command ran under sudo: whose login it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sudo_user: Option<String>,
+}
+
+impl std::fmt::Display for Requester {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.sudo_user {
+            Some(name) => write!(f, "uid {} (sudo by {name})", self.uid),
+            None => write!(f, "uid {}", self.uid),
+        }
+    }
+}
+
+/// What the agent answers; the asking command removes the file once it has read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Always 1.
+    pub answer_version: u32,
+    /// The request; also the file name, before [`super::ANSWER_SUFFIX`].
+    pub request_id: String,
+    /// Whether it was done. When not, nothing was changed.
+    pub ok: bool,
+    /// In words, for the operator.
+    pub message: String,
+    /// The same for scripts; the keys depend on the request's kind.
+    pub details: Map<String, Value>,
+}
+
+/// Why a file is not a valid request or answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// Not JSON of the expected form.
+    #[error("it is not valid JSON of version 1")]
+    Json(#[from] serde_json::Error),
+    /// A version this build does not know.
+    #[error("version {0} is not known to this version; upgrade the agent")]
+    Version(u32),
+    /// An id that is not a ULID.
+    #[error("the request's id is not a ULID")]
+    Id,
+    /// A field that cannot be meant.
+    #[error("{field} {problem}")]
+    Field {
+        /// Which one.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+impl Request {
+    /// The bytes of the request file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        file_bytes(self)
+    }
+
+    /// Parses and checks a request file.
+    ///
+    /// # Errors
+    /// When the bytes are not a request of version 1, or a field cannot be meant.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
+        let request: Self = serde_json::from_slice(bytes)?;
+        if request.request_version != 1 {
+            return Err(RequestError::Version(request.request_version));
+        }
+        if !is_request_id(&request.request_id) {
+            return Err(RequestError::Id);
+        }
+        match &request.action {
+            Action::Retire {
+                destination_id,
+                reason,
+                ..
+            } => {
+                check_destination(destination_id)?;
+                check_text("reason", reason)?;
+            }
+        }
+        if let Some(name) = &request.requested_by.sudo_user {
+            check_text("requested_by.sudo_user", name)?;
+        }
+        Ok(request)
+    }
+}
+
+impl Answer {
+    /// The bytes of the answer file.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        file_bytes(self)
+    }
+
+    /// Parses an answer file.
+    ///
+    /// # Errors
+    /// When the bytes are not an answer of version 1.
+    pub fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
+        let answer: Self = serde_json::from_slice(bytes)?;
+        if answer.answer_version != 1 {
+            return Err(RequestError::Version(answer.answer_version));
+        }
+        Ok(answer)
+    }
+}
+
+/// Whether `id` has the form of a ULID: 26 letters and digits.
+#[must_use]
+pub fn is_request_id(id: &str) -> bool {
+    id.len() == 26 && id.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn file_bytes(value: &impl Serialize) -> Vec<u8> {
+    // Plain structs of text, numbers and maps with text keys always serialise.
+    let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+fn check_destination(id: &str) -> Result<(), RequestError> {
+    if is_safe_name(id) {
+        return Ok(());
+    }
+    Err(RequestError::Field {
+        field: "destination_id",
+        problem: "is not the id of a destination",
+    })
+}
+
+/// One line of an operator's words: it ends up in logs, on terminals and in custody.
+fn check_text(field: &'static str, text: &str) -> Result<(), RequestError> {
+    let problem = if text.trim().is_empty() {
+        "is empty"
+    } else if text.len() > REASON_MAX_BYTES {
+        "is longer than 1000 bytes"
+    } else if text.chars().any(char::is_control) {
+        "has control characters; write one line"
+    } else {
+        return Ok(());
+    };
+    Err(RequestError::Field { field, problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> Request {
+        Request {
+            request_version: 1,
+            request_id: "01JDA0000000000000000000AB".to_owned(),
+            action: Action::Retire {
+                destination_id: "old".to_owned(),
+                reason: "the contract ended".to_owned(),
+                force: false,
+            },
+            requested_by: Requester {
+                uid: 0,
+                sudo_user: Some("mia".to_owned()),
+            },
+            requested_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let request = request();
+        assert_eq!(Request::parse(&request.to_bytes()).unwrap(), request);
+        let answer = Answer {
+            answer_version: 1,
+            request_id: request.request_id,
+            ok: true,
+            message: "done".to_owned(),
+            details: Map::new(),
+        };
+        assert_eq!(Answer::parse(&answer.to_bytes()).unwrap(), answer);
+    }
+
+    #[test]
+    fn what_is_not_exactly_a_request_is_refused() {
+        let text = String::from_utf8(request().to_bytes()).unwrap();
+        for (from, to) in [
+            ("\"request_version\":1", "\"request_version\":2"),
+            ("01JDA0000000000000000000AB", "../01JDA000000000000000000"),
+            ("\"kind\":\"retire\"", "\"kind\":\"unretire\""),
+            ("\"force\":false", "\"force\":false,\"more\":1"),
+            ("\"force\":false", "\"force\":false,\"force\":true"),
+            ("\"uid\":0", "\"uid\":0,\"more\":1"),
+            (
+                "\"destination_id\":\"old\"",
+                "\"destination_id\":\"../old\"",
+            ),
+            ("the contract ended", ""),
+            ("the contract ended", "two\\nlines"),
+            ("the contract ended", &"x".repeat(1001)),
+        ] {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text, "{from}");
+            assert!(Request::parse(changed.as_bytes()).is_err(), "{to}");
+        }
+    }
+}
