@@ -38,6 +38,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _watcher = watch(
         &agent.settings().paths.drop,
         &agent.settings().paths.receipts,
+        &agent.settings().paths.requests,
         hint,
     );
     let mut stop = signal(SignalKind::terminate())?;
@@ -93,10 +94,11 @@ async fn stop_requested(
     }
 }
 
-/// Watches both folders; without inotify (no watches left) the periodic scan carries on alone.
+/// Watches the folders; without inotify (no watches left) the periodic scan carries on alone.
 fn watch(
     drop: &Path,
     receipts: &Path,
+    requests: &Path,
     hint: mpsc::Sender<()>,
 ) -> Option<notify::RecommendedWatcher> {
     let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -109,6 +111,7 @@ fn watch(
     .and_then(|mut watcher| {
         watcher.watch(drop, RecursiveMode::NonRecursive)?;
         watcher.watch(receipts, RecursiveMode::NonRecursive)?;
+        watcher.watch(requests, RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
     match started {

@@ -2,10 +2,12 @@
 
 use evidence::bundle::{LocationState, OBJECT_LOCK_MODE, PlannedLocation};
 use evidence::digest::Sha256;
-use evidence::handover::{Order, OrderedDestination, OrderedObject, Role};
+use evidence::handover::{Order, OrderedObject, Role};
 use host::config::{DestinationSettings, Settings};
 use jiff::Timestamp;
 use spool::NewBundle;
+
+use crate::requests::ordered;
 
 /// Where a bundle at `path` is to be stored.
 pub(crate) fn plan(destinations: &[DestinationSettings], path: &str) -> Vec<PlannedLocation> {
@@ -32,16 +34,7 @@ pub(crate) fn order(settings: &Settings, bundles: &[NewBundle], now: Timestamp) 
         host_id: settings.host_id.clone(),
         chain_id: first.chain_id.clone(),
         created_at: now,
-        destinations: settings
-            .destinations
-            .iter()
-            .map(|d| OrderedDestination {
-                destination_id: d.destination_id.clone(),
-                uri: d.uri(),
-                object_lock_mode: OBJECT_LOCK_MODE.to_owned(),
-                retention_days: d.retention_days,
-            })
-            .collect(),
+        destinations: settings.destinations.iter().map(ordered).collect(),
         objects: bundles.iter().flat_map(objects).collect(),
     })
 }

@@ -73,6 +73,12 @@ pub enum AgentError {
         /// The file.
         path: PathBuf,
     },
+    /// Nowhere for evidence to go.
+    #[error("{path}: every configured destination is retired: configure another one")]
+    NoDestination {
+        /// The configuration file.
+        path: PathBuf,
+    },
     /// Less room than configured.
     #[error(
         "only {free_bytes} bytes are free below {path}, less than agent.min_free_bytes = {wanted_bytes}: sealing stops and drops wait until there is room"

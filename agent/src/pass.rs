@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 use evidence::bundle::Producer;
 use evidence::chain::Head;
 use evidence::digest::Sha256;
+use evidence::handover::{Action, Request};
 use host::config::{OnSealed, Settings};
 use host::instance::InstanceLock;
 use jiff::Timestamp;
-use spool::{ChainStart, Spool};
+use spool::{Artifact, ChainStart, DestinationUse, Group, Resealed, Spool};
 
+use crate::destination_plan::order;
 use crate::folder::DropFolder;
 use crate::folder_drop::NotRemoved;
 use crate::intake::{Intake, Waker, staged_folder};
@@ -21,9 +23,11 @@ use crate::keys::Keys;
 use crate::publish::{Published, Publisher};
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
+use crate::requests::{self, Done, Requests};
+use crate::reseal::Resealer;
 use crate::rollback::is_behind_files;
-use crate::seal::{Done, Prepared, Sealer};
-use crate::{AgentError, Clock, clock};
+use crate::seal::{self, Prepared, Sealer};
+use crate::{AgentError, Clock, clock, lost_spool};
 
 /// The newest bundle whose files a sync has made durable.
 const SYNCED_NOTE: &str = "files_synced_up_to_bundle_rowid";
@@ -36,6 +40,7 @@ pub struct Agent {
     folder: DropFolder,
     quarantine: Quarantine,
     receipts: Receipts,
+    requests: Requests,
     publisher: Publisher,
     producer: Producer,
     machine: Sha256,
@@ -62,13 +67,16 @@ pub struct Pass {
     pub confirmed_objects: usize,
     /// Confirmations or receipts that were not believed.
     pub refused_receipts: usize,
+    /// Requests of operators that were carried out, refused, or gone on with.
+    pub requests: usize,
 }
 
 impl Pass {
     /// Whether there was anything to do, so that it is worth looking again at once.
     #[must_use]
     pub const fn did_something(&self) -> bool {
-        self.sealed + self.duplicates + self.quarantined + self.confirmed_objects > 0
+        self.sealed + self.duplicates + self.quarantined + self.confirmed_objects + self.requests
+            > 0
     }
 }
 
@@ -97,11 +105,11 @@ impl Agent {
         let instance = InstanceLock::acquire(&paths.spool.join("agent.lock"))?;
         let keys = Keys::open(&settings.signing)?;
         let now = clock();
-        let machine = machine_digest();
+        let machine = machine_digest(&paths.machine_id);
         let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
-        for destination in &settings.destinations {
-            spool.use_destination(&destination.destination_id, &destination.uri(), now)?;
-        }
+        let mut settings = settings;
+        use_destinations(&mut settings, &mut spool, now)?;
+        let paths = &settings.paths;
         let folder = DropFolder::open(paths.drop.clone(), settings.drop.clone())?;
         let intake = folder
             .dir()
@@ -120,6 +128,7 @@ impl Agent {
             changed: HashSet::new(),
             quarantine: Quarantine::open(paths.quarantine.clone())?,
             receipts: Receipts::open(paths.receipts.clone())?,
+            requests: Requests::open(paths.requests.clone())?,
             publisher: Publisher::open(paths.evidence.clone(), paths.outbox.clone())?,
             producer: Producer {
                 name: "msp-evidence-agent".to_owned(),
@@ -151,6 +160,7 @@ impl Agent {
             .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
         pass.confirmed_objects = receipts.confirmed_objects;
         pass.refused_receipts = receipts.refused;
+        pass.requests = self.carry_out_requests()?;
         let mut names = self.folder.waiting((self.clock)())?.into_iter().peekable();
         while names.peek().is_some() {
             self.enough_room()?;
@@ -230,12 +240,145 @@ impl Agent {
         self.after_commit(&prepared, pass)
     }
 
+    fn carry_out_requests(&mut self) -> Result<usize, AgentError> {
+        let mut carried_out = 0;
+        for name in self.requests.waiting()? {
+            let Some(request) = self.requests.read(&name)? else {
+                continue;
+            };
+            let now = (self.clock)();
+            let done = self.requests.carry_out(
+                request,
+                &mut self.settings,
+                &mut self.spool,
+                &self.publisher,
+                now,
+            )?;
+            let done = match done {
+                Done::Reseal(request) => self.reseal(&request, now)?,
+                other => other,
+            };
+            carried_out += 1;
+            if let Done::Answered(answer) = done {
+                self.requests.answer(&name, &answer)?;
+            }
+        }
+        Ok(carried_out)
+    }
+
+    fn reseal(&mut self, request: &Request, now: Timestamp) -> Result<Done, AgentError> {
+        let Action::Reseal {
+            bundle_id,
+            destinations,
+            reason,
+        } = &request.action
+        else {
+            return Ok(requests::refused(request, "it is no reseal"));
+        };
+        let refused = |why: &str| Ok(requests::refused(request, why));
+        let Some((old, chain_id)) = self.spool.bundle_named(bundle_id)? else {
+            return refused(&format!("the spool has no bundle {bundle_id}"));
+        };
+        if let Some(by) = self.spool.locations(&old)?.resealed_by {
+            return refused(&format!(
+                "{bundle_id} was resealed already, as {by}; reseal that"
+            ));
+        }
+        let live = self.spool.live_destinations()?;
+        let mut taken = Vec::new();
+        for id in destinations {
+            match live.iter().find(|(live, _)| live == id) {
+                Some((id, uri)) => taken.push((id.as_str(), uri.as_str())),
+                None => return refused(&format!("{id} is not a destination in use")),
+            }
+        }
+        self.enough_room()?;
+        self.check_head()?;
+        if chain_id == self.spool.head().chain_id() {
+            // Whoever took this key may go on taking the next ones.
+            self.spool
+                .restart_chain(ChainStart::Forked, self.machine, now)?;
+            tracing::warn!(
+                chain = self.spool.head().chain_id(),
+                state = "chain_started",
+                why = ?ChainStart::Forked,
+                "a new chain begins, since keys of the old one were taken"
+            );
+        }
+        let resealer = Resealer {
+            settings: &self.settings,
+            keys: &self.keys,
+            producer: &self.producer,
+            time: clock::time_source(),
+            spool: &self.spool,
+        };
+        let new = match resealer.seal(&old, now) {
+            Ok(new) => new,
+            Err(error) => return refused(&format!("{:#}", anyhow::Error::from(error))),
+        };
+        let id = new.sealed.bundle_id.to_string();
+        let details = serde_json::Map::from_iter([
+            ("bundle_id".to_owned(), id.clone().into()),
+            ("reseals".to_owned(), bundle_id.clone().into()),
+        ]);
+        let message = format!("{bundle_id} is resealed as {id}; both are kept");
+        let applied = requests::applied(request, &message, details);
+        let answer = applied.answer.clone();
+        let notices: Vec<_> = taken
+            .iter()
+            .map(|place| resealer.notice(&old, &chain_id, *place, reason, now))
+            .collect();
+        let order = order(&self.settings, std::slice::from_ref(&new), now);
+        let group = Group {
+            bundles: vec![new],
+            order,
+            resealed: Some(Resealed {
+                old_bundle_rowid: old.bundle_rowid,
+                notices,
+                reason: reason.clone(),
+                by: request.requested_by.to_string(),
+                applied,
+            }),
+            ..Group::default()
+        };
+        let ended = self.spool.commit(&group)?;
+        for notice in group.resealed.iter().flat_map(|r| &r.notices) {
+            self.publisher
+                .notice(&notice.notice_id, &notice.to_bytes())?;
+        }
+        for order in &ended.completed {
+            self.publisher.remove_order(order)?;
+        }
+        for new in &group.bundles {
+            let staged = staged_folder(&self.settings.paths.evidence, "resealed");
+            let spool = &self.spool;
+            self.publisher
+                .artifacts(&staged, &new.artifacts, |a| elsewhere(spool, a))?;
+            let sealed = &new.sealed;
+            let (path, id) = (new.path.clone(), sealed.bundle_id);
+            self.publish(&path, id, &sealed.bytes, &sealed.signature)?;
+        }
+        if let Some(order) = &group.order {
+            self.publisher.order(&order.order_id, &order.to_bytes())?;
+        }
+        tracing::warn!(
+            bundle = id,
+            state = "sealed",
+            reseals = bundle_id,
+            reason,
+            "{message}"
+        );
+        Ok(Done::Answered(answer))
+    }
+
     fn after_commit(&mut self, prepared: &Prepared, pass: &mut Pass) -> Result<(), AgentError> {
         for new in &prepared.group.bundles {
             let sealed = &new.sealed;
             if let Some(source) = &new.source {
                 let folder = staged_folder(&self.settings.paths.evidence, &source.taken_token);
-                self.publisher.artifacts(&folder, &new.artifacts)?;
+                let spool = &self.spool;
+                self.publisher
+                    .artifacts(&folder, &new.artifacts, |a| elsewhere(spool, a))?;
             }
             self.publish(
                 &new.path,
@@ -310,7 +453,7 @@ impl Agent {
         Ok(())
     }
 
-    fn dispose(&self, done: &Done) -> Result<Disposed, AgentError> {
+    fn dispose(&self, done: &seal::Done) -> Result<Disposed, AgentError> {
         let taken = &done.taken;
         let drop_folder = || AgentError::file(&self.settings.paths.drop);
         let archive = match self.settings.drop.on_sealed {
@@ -384,6 +527,15 @@ impl Agent {
     }
 
     fn continue_chain(&mut self, now: Timestamp) -> Result<(), AgentError> {
+        if self.spool.chain_started() == Some(ChainStart::First)
+            && let Some(end) = lost_spool::end_of_earlier_chain(
+                &host_folder(&self.settings),
+                self.spool.head().chain_id(),
+                self.keys.signing.public(),
+            )?
+        {
+            self.spool.follow(end)?;
+        }
         if self.spool.chain_started().is_none() {
             let folder = chain_folder(&self.settings, self.spool.head().chain_id());
             if is_behind_files(&self.spool, &folder, self.keys.signing.public())? {
@@ -416,8 +568,10 @@ impl Agent {
         let mut again = 0_usize;
         self.spool.each_bundle_after(synced, |b| -> Result<(), AgentError> {
             let artifacts = spool.artifacts(b.bundle_rowid)?;
-            if let Some(token) = b.taken_token.as_ref().filter(|_| !artifacts.is_empty()) {
-                again += publisher.artifacts(&staged_folder(evidence, token), &artifacts)?;
+            if !artifacts.is_empty() {
+                let token = b.taken_token.as_deref().unwrap_or("resealed");
+                let staged = staged_folder(evidence, token);
+                again += publisher.artifacts(&staged, &artifacts, |a| elsewhere(spool, a))?;
             }
             match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, key)? {
                 Published::Written => again += 1,
@@ -430,6 +584,11 @@ impl Agent {
             }
             Ok(())
         })?;
+        for (notice_id, body) in self.spool.notices()? {
+            if publisher.notice(&notice_id, &body)? == Published::Written {
+                again += 1;
+            }
+        }
         self.spool
             .each_open_order(|order| -> Result<(), AgentError> {
                 if publisher.order(&order.order_id, &order.body)? == Published::Written {
@@ -486,6 +645,13 @@ impl Agent {
     }
 }
 
+/// Where else the bytes of an artifact are.
+fn elsewhere(spool: &Spool, artifact: &Artifact) -> Result<Vec<String>, AgentError> {
+    let mut paths = spool.artifact_paths(artifact.sha256)?;
+    paths.retain(|path| *path != artifact.path);
+    Ok(paths)
+}
+
 /// What became of a sealed drop.
 enum Disposed {
     Gone,
@@ -493,18 +659,50 @@ enum Disposed {
     Changed,
 }
 
-fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {
+/// Registers the configured destinations, and leaves out those that were retired.
+fn use_destinations(
+    settings: &mut Settings,
+    spool: &mut Spool,
+    now: Timestamp,
+) -> Result<(), AgentError> {
+    let mut live = Vec::new();
+    for destination in std::mem::take(&mut settings.destinations) {
+        let id = &destination.destination_id;
+        match spool.use_destination(id, &destination.uri(), now)? {
+            DestinationUse::Live => live.push(destination),
+            DestinationUse::Retired(reason) => tracing::error!(
+                destination = id,
+                state = "retired",
+                reason,
+                "a retired destination is configured and is left out: remove it from the \
+                 configuration, or give the new place an id of its own"
+            ),
+        }
+    }
+    if live.is_empty() {
+        return Err(AgentError::NoDestination {
+            path: settings.source.clone(),
+        });
+    }
+    settings.destinations = live;
+    Ok(())
+}
+
+fn host_folder(settings: &Settings) -> PathBuf {
     settings
         .paths
         .evidence
         .join(&settings.client_id)
         .join(&settings.host_id)
-        .join(chain_id)
+}
+
+fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {
+    host_folder(settings).join(chain_id)
 }
 
 /// The machine's identity, hashed: machine-id(5) asks that it not be shown to the outside.
-fn machine_digest() -> Sha256 {
-    let id = std::fs::read(Path::new("/etc/machine-id")).unwrap_or_default();
+fn machine_digest(machine_id: &Path) -> Sha256 {
+    let id = std::fs::read(machine_id).unwrap_or_default();
     Sha256::of(&[b"msp-evidence chain binding\0".as_slice(), id.trim_ascii()].concat())
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, Locations};
-use evidence::handover::ORDER_SUFFIX;
+use evidence::handover::{NOTICE_SUFFIX, ORDER_SUFFIX};
 use evidence::keys::PublicKey;
 use evidence::signature::{self, SIGNATURE_MAX_BYTES};
 use host::files::{self, Durability, FileError, Replace};
@@ -104,12 +104,14 @@ impl Publisher {
         Ok(Published::Written)
     }
 
-    /// Gives staged files their real names, and says how many had none. A file that is neither
+    /// Gives staged files their real names, and says how many had none; `elsewhere` tells where else
+    /// the same bytes are, should they be staged no more. A file that is neither
     /// staged nor there is lost: that is alarmed, and keeps nothing else from being published.
     pub(crate) fn artifacts(
         &self,
         staged: &Path,
         artifacts: &[Artifact],
+        elsewhere: impl Fn(&Artifact) -> Result<Vec<String>, AgentError>,
     ) -> Result<usize, AgentError> {
         let mut linked = 0;
         let mut source = None;
@@ -129,12 +131,25 @@ impl Publisher {
             if source.is_none() {
                 source = files::open_dir(staged).ok();
             }
-            let result = match &source {
+            let mut result = match &source {
                 Some(from) => files::link(from, artifact.sha256.to_string(), &dir, name),
                 None => Err(FileError::NotFound {
                     name: staged.display().to_string(),
                 }),
             };
+            // Another bundle, resealed or not, may have the same bytes.
+            for other in elsewhere(artifact)? {
+                if result.is_ok() {
+                    break;
+                }
+                let (folder, other) = other.rsplit_once('/').unwrap_or(("", &other));
+                if let Ok(from) = files::open_dir(&self.evidence.join(folder))
+                    && let Ok(Some(meta)) = files::metadata(&from, other)
+                    && meta.size_bytes == artifact.size_bytes
+                {
+                    result = files::link(from, other, &dir, name);
+                }
+            }
             match result {
                 Ok(()) => linked += 1,
                 Err(error @ (FileError::NotFound { .. } | FileError::Exists { .. })) => {
@@ -204,7 +219,10 @@ impl Publisher {
     /// Publishes a work order. An order of that id never has other bytes, so an existing file that
     /// differs is a torn one.
     pub(crate) fn order(&self, order_id: &str, body: &[u8]) -> Result<Published, AgentError> {
-        let name = format!("{order_id}{ORDER_SUFFIX}");
+        self.outbox_file(format!("{order_id}{ORDER_SUFFIX}"), body)
+    }
+
+    fn outbox_file(&self, name: String, body: &[u8]) -> Result<Published, AgentError> {
         let put = |replace| {
             files::publish(
                 &self.outbox_dir,
@@ -227,6 +245,11 @@ impl Publisher {
             }
             Err(error) => Err(AgentError::file(&self.outbox)(error)),
         }
+    }
+
+    /// Publishes a notice to the uploader; it stays for ever.
+    pub(crate) fn notice(&self, notice_id: &str, body: &[u8]) -> Result<Published, AgentError> {
+        self.outbox_file(format!("{notice_id}{NOTICE_SUFFIX}"), body)
     }
 
     /// Removes the order of which every object is confirmed.

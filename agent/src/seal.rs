@@ -384,6 +384,7 @@ impl Sealer<'_> {
             producer: self.producer,
             time: &self.time,
             related_to: related,
+            reseals: None,
             body: SealedIncident {
                 body: &incident.body,
                 source: Source {

@@ -60,6 +60,21 @@ pub(crate) enum Command {
     /// Look at the configured buckets.
     #[command(subcommand)]
     Bucket(BucketCommand),
+    /// See where evidence goes, retire a destination, or bring one up to date that was added later.
+    #[command(subcommand)]
+    Destination(DestinationCommand),
+    /// Seal bundles again under new names, because other bytes were found under their keys.
+    ///
+    /// Nothing is ever overwritten, so a delivery that is `blocked: conflict` goes nowhere by itself.
+    /// First find out who wrote there (see docs/operations.md, "Conflicts and reseal"). The new bundle
+    /// has the same body and names the earlier one; both are kept. If the earlier one is of the
+    /// present chain, a new chain is begun, since a clone of this host may be writing the old one.
+    ///
+    /// Exit codes: 0 resealed, 1 refused, 3 nothing of it is in conflict, or the agent does not run
+    /// (then it is done when the agent starts).
+    ///
+    /// Example: msp-evidence reseal --all-conflicts --reason "the host was cloned for a test"
+    Reseal(ResealOptions),
     /// List or release deliveries that wait for an operator.
     #[command(subcommand)]
     Blocked(BlockedCommand),
@@ -208,6 +223,68 @@ pub(crate) struct ConformanceOptions {
     #[arg(long)]
     pub(crate) yes: bool,
     /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DestinationCommand {
+    /// Each destination with its state, counts and oldest pending work.
+    List(StatusOptions),
+    /// End all deliveries to a destination, for ever, with a reason that is kept.
+    ///
+    /// Bundles that are confirmed there stay so. What is not is no longer waited for; evidence is not
+    /// lost, since the last destination cannot be retired. Afterwards remove it from the
+    /// configuration. Its id can never be used again.
+    Retire(RetireOptions),
+    /// Order everything that was sealed before a destination was added for that destination too.
+    ///
+    /// Add it to the configuration and restart both services first. What was ordered before is left
+    /// out, so it can be repeated.
+    Backfill(BackfillOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct RetireOptions {
+    /// The destination's id.
+    #[arg(value_name = "ID")]
+    pub(crate) destination: String,
+    /// Why, in one line.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// The answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct BackfillOptions {
+    /// The destination's id.
+    #[arg(value_name = "ID")]
+    pub(crate) destination: String,
+    /// Only what was sealed on this UTC day or later.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub(crate) since: Option<String>,
+    /// The answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ResealOptions {
+    /// The bundle.
+    #[arg(required_unless_present = "all_conflicts", value_name = "BUNDLE_ID")]
+    pub(crate) bundle_id: Option<String>,
+    /// Every bundle with a delivery that is blocked by a conflict.
+    #[arg(long, conflicts_with = "bundle_id")]
+    pub(crate) all_conflicts: bool,
+    /// Why, in one line.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// The answers as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -2,7 +2,6 @@
 //!
 //! It locks what it stores, so nothing is sent before it was said and agreed to.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Serialize;
 
 use crate::arguments::ConformanceOptions;
-use crate::output::{self, Misuse, plain};
+use crate::output::{self, Misuse, agreed, plain};
 
 /// The documented form of `bucket conformance --json`.
 #[derive(Serialize)]
@@ -130,19 +129,6 @@ fn store_options(options: &ConformanceOptions, config: &Path) -> Result<S3Option
         return Err(Misuse(format!("name one of the destinations: {}", ids.join(", "))).into());
     };
     Ok(uploader::store_options(chosen, &settings.uploader))
-}
-
-/// Only a person at a terminal can agree in words.
-fn agreed() -> Result<bool> {
-    let stdin = std::io::stdin();
-    if !stdin.is_terminal() {
-        return Err(Misuse("there is no terminal to ask on: agree with --yes".to_owned()).into());
-    }
-    eprint!("Type yes to go on: ");
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    stdin.lock().read_line(&mut answer)?;
-    Ok(answer.trim() == "yes")
 }
 
 const fn result_of(check: &Check) -> (&'static str, Option<&String>) {

@@ -1,12 +1,15 @@
 //! `msp-evidence`: the command for MSP engineers and auditors.
 
 mod arguments;
+mod asking;
 mod blocked;
 mod bucket;
 mod conformance;
+mod destination;
 mod keys;
 mod output;
 mod quarantine;
+mod reseal;
 mod show;
 mod status;
 mod submit;
@@ -51,6 +54,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Show(options) => show::run(options, config),
         Command::Verify(options) => verify::run(options),
         Command::Bucket(command) => bucket::run(command, config),
+        Command::Destination(command) => destination::run(command, config),
+        Command::Reseal(options) => reseal::run(options, config),
         Command::Blocked(command) => blocked::run(command, config),
         Command::Quarantine(command) => quarantine::run(command, config),
     }

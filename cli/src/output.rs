@@ -1,6 +1,6 @@
 //! What every command shares: settings, exit codes of errors, JSON.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
@@ -40,4 +40,17 @@ pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// Only a person at a terminal can agree in words.
+pub(crate) fn agreed() -> Result<bool> {
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(Misuse("there is no terminal to ask on: agree with --yes".to_owned()).into());
+    }
+    eprint!("Type yes to go on: ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
 }

@@ -32,6 +32,10 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
     };
     let mut document: Value = serde_json::from_slice(&bundle.bytes)?;
     document["storage_locations"] = serde_json::to_value(&locations.storage_locations)?;
+    if let Some(by) = &locations.resealed_by {
+        // Beside the signed fields, like the completed locations.
+        document["resealed_by"] = by.clone().into();
+    }
     if options.json {
         output::json(&document)?;
         return Ok(ExitCode::Ok);
@@ -62,6 +66,15 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
         text("/incident/severity")
     );
     println!("outcome    {}", text("/outputs/resolution_status"));
+    if let Some(earlier) = document
+        .pointer("/reseals/bundle_id")
+        .and_then(Value::as_str)
+    {
+        println!("reseals    {}", plain(earlier));
+    }
+    if let Some(by) = &locations.resealed_by {
+        println!("resealed   as {}; both are kept", plain(by));
+    }
     for file in document["artifacts"]["files"]
         .as_array()
         .into_iter()
@@ -96,6 +109,11 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
                 plain(location.version_id.as_deref().unwrap_or("-")),
                 location.object_lock_mode
             ),
+            (LocationState::Retired, _) => println!(
+                "           retired; {} of {} objects were confirmed",
+                location.objects.len(),
+                bundle.object_count
+            ),
             _ => println!(
                 "           planned, {} for {} days; {} of {} objects confirmed",
                 location.object_lock_mode,
@@ -113,6 +131,16 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
                 upload.sent_bytes,
                 upload.size_bytes,
                 plain(&upload.path)
+            );
+        }
+        if location.backfilled {
+            println!("           added later, and backfilled");
+        }
+        if let Some(retired) = &location.retired {
+            println!(
+                "           ended {}: {}",
+                retired.at,
+                plain(&retired.reason)
             );
         }
     }

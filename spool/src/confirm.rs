@@ -11,6 +11,7 @@ use evidence::handover::{Confirmation, Order, Proof, Role};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
+use crate::ending::is_ended;
 use crate::row::signed;
 use crate::{Spool, SpoolError};
 
@@ -216,7 +217,10 @@ fn record(
     }
     applied.accepted += 1;
     applied.bundles.insert(bundle_rowid);
-    open.newly_confirmed += 1;
+    // What was ended is taken off already, and is good to know all the same.
+    if !is_ended(tx, bundle_rowid, &said.destination_id)? {
+        open.newly_confirmed += 1;
+    }
     Ok(())
 }
 

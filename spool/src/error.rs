@@ -17,6 +17,19 @@ pub enum SpoolError {
         /// Newest version this build knows.
         known: i64,
     },
+    /// Made by an older version, and only looked at: the agent makes it the newest.
+    #[error(
+        "spool.db has schema version {found}, this build knows {known}: the agent of this version has not run yet; restart msp-evidence-agent"
+    )]
+    Older {
+        /// Version in the file.
+        found: i64,
+        /// Newest version this build knows.
+        known: i64,
+    },
+    /// A destination that cannot be retired.
+    #[error("destination {0:?} was never used, or is retired already")]
+    NoSuchDestination(String),
     /// A group that does not attach to the chain's head.
     #[error("the group does not continue the chain: {0}")]
     Chain(String),

@@ -6,12 +6,13 @@
 use evidence::bundle::{ChainPosition, Kind, SealedBundle};
 use evidence::chain::Head;
 use evidence::digest::Sha256;
-use evidence::handover::Order;
+use evidence::handover::{Notice, Order};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
+use crate::ending::end_bundle;
 use crate::row::{sha256, signed};
-use crate::{Spool, SpoolError};
+use crate::{AppliedRequest, Ended, Spool, SpoolError};
 
 /// A sealed bundle on its way into the spool.
 #[derive(Debug, Clone)]
@@ -110,6 +111,23 @@ pub struct Group {
     pub duplicates: Vec<Duplicate>,
     /// Drops that could not be sealed.
     pub quarantined: Vec<Quarantined>,
+    /// The one bundle of the group says an earlier one again.
+    pub resealed: Option<Resealed>,
+}
+
+/// A bundle that is said again under another name, and where its own deliveries end thereby.
+#[derive(Debug)]
+pub struct Resealed {
+    /// The earlier bundle's row.
+    pub old_bundle_rowid: i64,
+    /// For each destination where its key is taken.
+    pub notices: Vec<Notice>,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who asked.
+    pub by: String,
+    /// The request that is carried out.
+    pub applied: AppliedRequest,
 }
 
 impl Spool {
@@ -137,12 +155,13 @@ impl Spool {
         Ok(seen)
     }
 
-    /// Commits a group: durable when this returns, and not there at all when it fails.
+    /// Commits a group: durable when this returns, and not there at all when it fails. Returns what
+    /// resealing ended.
     ///
     /// # Errors
     /// When the group does not attach to the head, or the database refuses (also when the disk is
     /// full; see [`SpoolError::is_disk_full`]).
-    pub fn commit(&mut self, group: &Group) -> Result<(), SpoolError> {
+    pub fn commit(&mut self, group: &Group) -> Result<Ended, SpoolError> {
         let chain_rowid = self.chain_rowid;
         let tx = self.db.transaction()?;
         let head = insert_bundles(&tx, chain_rowid, &self.head, group)?;
@@ -171,9 +190,25 @@ impl Spool {
                 refused.at.to_string()
             ])?;
         }
+        let mut ended = Ended::default();
+        if let Some(resealed) = &group.resealed {
+            let now = group
+                .order
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |o| o.created_at);
+            for notice in &resealed.notices {
+                end_bundle(&tx, resealed.old_bundle_rowid, notice, &mut ended, now)?;
+            }
+            tx.execute(
+                "INSERT INTO reseal (old_bundle_rowid, new_bundle_rowid, reason, resealed_by)
+                 VALUES (?1, (SELECT max(bundle_rowid) FROM bundle), ?2, ?3)",
+                params![resealed.old_bundle_rowid, resealed.reason, resealed.by],
+            )?;
+            resealed.applied.insert(&tx, now)?;
+        }
         tx.commit()?;
         self.head = head;
-        Ok(())
+        Ok(ended)
     }
 }
 
@@ -213,7 +248,7 @@ fn attaches(head: &Head, position: &ChainPosition) -> Result<(), SpoolError> {
     )))
 }
 
-fn insert_order(tx: &Transaction<'_>, order: &Order) -> Result<i64, SpoolError> {
+pub(crate) fn insert_order(tx: &Transaction<'_>, order: &Order) -> Result<i64, SpoolError> {
     let outstanding = order.objects.len() * order.destinations.len();
     tx.prepare_cached(
         "INSERT INTO work_order (order_id, created_at, body, outstanding) VALUES (?1, ?2, ?3, ?4)",

@@ -4,17 +4,25 @@
 //! one transaction with one fsync: the bundles of a group, their numbers, the chain's new head,
 //! the duplicates index and the work order for the uploader.
 
+mod backfill;
 mod confirm;
+mod ending;
 mod error;
 mod group;
 mod open;
 mod publish;
 pub mod reader;
+mod request;
 mod row;
 mod schema;
 
+pub use backfill::Unordered;
 pub use confirm::{Applied, Refused};
+pub use ending::Ended;
 pub use error::SpoolError;
-pub use group::{Artifact, Duplicate, Group, IncidentSource, NewBundle, Quarantined, Seen};
-pub use open::{ChainStart, Spool};
+pub use group::{
+    Artifact, Duplicate, Group, IncidentSource, NewBundle, Quarantined, Resealed, Seen,
+};
+pub use open::{ChainStart, DestinationUse, Spool};
 pub use publish::{OpenOrder, SpooledBundle};
+pub use request::Applied as AppliedRequest;

@@ -25,6 +25,19 @@ pub enum ChainStart {
     MachineChanged,
     /// Signed files show that the chain had gone further than the spool knows.
     RolledBack,
+    /// The spool is new, and signed files of an earlier one are there.
+    SpoolLost,
+    /// Somebody else writes under this chain's keys: a clone, most likely.
+    Forked,
+}
+
+/// What a configured destination is to the spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DestinationUse {
+    /// It takes part.
+    Live,
+    /// It was retired, for this reason, and never comes back.
+    Retired(String),
 }
 
 impl ChainStart {
@@ -33,6 +46,8 @@ impl ChainStart {
             Self::First => "first",
             Self::MachineChanged => "machine_changed",
             Self::RolledBack => "rolled_back",
+            Self::SpoolLost => "spool_lost",
+            Self::Forked => "forked",
         }
     }
 }
@@ -107,6 +122,48 @@ impl Spool {
         self.start_chain(why, machine, predecessor, now)
     }
 
+    /// Says of the chain that has just begun, and has no bundle yet, that it follows one whose spool
+    /// was lost.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub fn follow(&mut self, predecessor: ChainPosition) -> Result<(), SpoolError> {
+        let Head::Empty { chain_id, .. } = &self.head else {
+            return Err(SpoolError::Chain("the chain has begun already".to_owned()));
+        };
+        self.db.execute(
+            "UPDATE chain SET started_because = 'spool_lost', predecessor_chain_id = ?2,
+               predecessor_sequence = ?3, predecessor_sha256 = ?4 WHERE chain_rowid = ?1",
+            params![
+                self.chain_rowid,
+                predecessor.chain_id,
+                crate::row::signed(predecessor.sequence),
+                predecessor.sha256.as_bytes()
+            ],
+        )?;
+        self.head = Head::Empty {
+            chain_id: chain_id.clone(),
+            predecessor: Some(predecessor),
+        };
+        self.started = Some(ChainStart::SpoolLost);
+        Ok(())
+    }
+
+    /// The destinations in use: id and place, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn live_destinations(&self) -> Result<Vec<(String, String)>, SpoolError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT destination_id, uri FROM destination WHERE retired_at IS NULL
+             ORDER BY destination_id",
+        )?;
+        let rows = statement
+            .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
     fn start_chain(
         &mut self,
         why: ChainStart,
@@ -165,7 +222,7 @@ impl Spool {
         Ok(number.map_or(0, |n| u64::try_from(n).unwrap_or(0)))
     }
 
-    /// Registers a destination, or refuses an id whose place changed.
+    /// Registers a destination, or refuses an id whose place changed; says if it was retired.
     ///
     /// # Errors
     /// [`SpoolError::DestinationChanged`] when the id was used for another place.
@@ -174,18 +231,19 @@ impl Spool {
         id: &str,
         uri: &str,
         now: Timestamp,
-    ) -> Result<(), SpoolError> {
-        let known: Option<String> = self
+    ) -> Result<DestinationUse, SpoolError> {
+        let known: Option<(String, Option<String>)> = self
             .db
             .query_row(
-                "SELECT uri FROM destination WHERE destination_id = ?1",
+                "SELECT uri, retired_reason FROM destination WHERE destination_id = ?1",
                 [id],
-                |r| r.get(0),
+                |r| Ok((r.get(0)?, r.get(1)?)),
             )
             .optional()?;
         match known {
-            Some(known) if known == uri => Ok(()),
-            Some(known) => Err(SpoolError::DestinationChanged {
+            Some((_, Some(reason))) => Ok(DestinationUse::Retired(reason)),
+            Some((known, None)) if known == uri => Ok(DestinationUse::Live),
+            Some((known, None)) => Err(SpoolError::DestinationChanged {
                 id: id.to_owned(),
                 known,
                 configured: uri.to_owned(),
@@ -195,7 +253,7 @@ impl Spool {
                     "INSERT INTO destination (destination_id, uri, first_used_at) VALUES (?1, ?2, ?3)",
                     params![id, uri, now.to_string()],
                 )?;
-                Ok(())
+                Ok(DestinationUse::Live)
             }
         }
     }

@@ -1,7 +1,8 @@
 //! What has to be in `evidence/` and `outbox/`: every file there can be written again from here.
 
 use evidence::bundle::{
-    BundleId, LocationState, Locations, ObjectLocation, PlannedLocation, StorageLocation,
+    BundleId, Ended, LocationState, Locations, OBJECT_LOCK_MODE, ObjectLocation, PlannedLocation,
+    StorageLocation,
 };
 use evidence::digest::Sha256;
 use evidence::handover::Role;
@@ -123,6 +124,38 @@ impl Spool {
         Ok(artifacts)
     }
 
+    /// One bundle by its name, with its row's chain.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn bundle_named(&self, id: &str) -> Result<Option<(SpooledBundle, String)>, SpoolError> {
+        self.db
+            .prepare_cached(
+                "SELECT b.*, c.chain_id FROM bundle b JOIN chain c USING (chain_rowid)
+                 WHERE b.bundle_id = ?1",
+            )?
+            .query_row([id], |row| {
+                let chain_id: String = row.get("chain_id")?;
+                Ok(read_bundle(row).map(|bundle| (bundle, chain_id)))
+            })
+            .optional()?
+            .transpose()
+    }
+
+    /// Where artifacts with these bytes lie, of whichever bundle.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn artifact_paths(&self, sha256: Sha256) -> Result<Vec<String>, SpoolError> {
+        let mut statement = self
+            .db
+            .prepare_cached("SELECT path FROM artifact WHERE sha256 = ?1")?;
+        let rows = statement
+            .query_map([sha256.as_bytes()], |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
     /// The newest bundle's row; 0 when there is none.
     ///
     /// # Errors
@@ -186,20 +219,87 @@ pub(crate) fn complete_locations(
         "SELECT * FROM confirmation WHERE bundle_rowid = ?1 AND destination_id = ?2 ORDER BY path",
     )?;
     let mut storage_locations = Vec::new();
-    for planned in plan.storage_locations {
+    let backfilled = backfilled(db, bundle)?;
+    let planned = plan.storage_locations.into_iter().map(|p| (p, false));
+    for (planned, backfilled) in planned.chain(backfilled.into_iter().map(|p| (p, true))) {
         let mut rows = statement.query((bundle.bundle_rowid, &planned.destination_id))?;
         let mut objects = Vec::new();
         while let Some(row) = rows.next()? {
             objects.push(read_object(row)?);
         }
-        storage_locations.push(location(planned, objects, bundle.object_count));
+        let ended = ended(db, bundle.bundle_rowid, &planned.destination_id)?;
+        let mut location = location(planned, objects, bundle.object_count);
+        location.backfilled = backfilled;
+        if ended.is_some() && location.state == LocationState::Planned {
+            location.state = LocationState::Retired;
+        }
+        location.retired = ended;
+        storage_locations.push(location);
     }
     Ok(Locations {
         locations_version: 1,
         bundle_id: bundle.bundle_id.to_string(),
         sha256: bundle.sha256,
+        resealed_by: resealed_by(db, bundle.bundle_rowid)?,
         storage_locations,
     })
+}
+
+/// Places that the signed plan does not name.
+fn backfilled(
+    db: &rusqlite::Connection,
+    bundle: &SpooledBundle,
+) -> Result<Vec<PlannedLocation>, SpoolError> {
+    let mut statement = db.prepare_cached(
+        "SELECT f.destination_id, d.uri, f.retention_days
+         FROM backfill f JOIN destination d USING (destination_id)
+         WHERE f.bundle_rowid = ?1 ORDER BY f.destination_id",
+    )?;
+    let rows = statement
+        .query_map([bundle.bundle_rowid], |row| {
+            let uri: String = row.get("uri")?;
+            Ok(PlannedLocation {
+                destination_id: row.get("destination_id")?,
+                uri: format!("{uri}{}", bundle.path),
+                object_lock_mode: OBJECT_LOCK_MODE.to_owned(),
+                retention_days: row.get("retention_days")?,
+                state: LocationState::Planned,
+            })
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// When and why nothing is waited for there any more.
+fn ended(
+    db: &rusqlite::Connection,
+    bundle_rowid: i64,
+    destination_id: &str,
+) -> Result<Option<Ended>, SpoolError> {
+    let mut statement = db.prepare_cached(
+        "SELECT ended_at, reason FROM ended WHERE bundle_rowid = ?1 AND destination_id = ?2
+         UNION ALL
+         SELECT retired_at, retired_reason FROM destination
+         WHERE destination_id = ?2 AND retired_at IS NOT NULL LIMIT 1",
+    )?;
+    let mut rows = statement.query((bundle_rowid, destination_id))?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    Ok(Some(Ended {
+        at: time(row, "ended_at")?,
+        reason: row.get("reason")?,
+    }))
+}
+
+fn resealed_by(db: &rusqlite::Connection, bundle_rowid: i64) -> Result<Option<String>, SpoolError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT b.bundle_id FROM reseal r JOIN bundle b ON b.bundle_rowid = r.new_bundle_rowid
+             WHERE r.old_bundle_rowid = ?1",
+        )?
+        .query_row([bundle_rowid], |r| r.get(0))
+        .optional()?)
 }
 
 fn location(
@@ -234,6 +334,8 @@ fn location(
             .max()
             .filter(|_| confirmed),
         reported_by: (!objects.is_empty()).then(|| "uploader".to_owned()),
+        backfilled: false,
+        retired: None,
         objects,
     }
 }

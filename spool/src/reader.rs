@@ -5,12 +5,13 @@
 
 use std::path::Path;
 
-use evidence::bundle::Locations;
+use evidence::bundle::{Ended, Locations};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::Serialize;
 
 use crate::SpoolError;
 use crate::publish::{SpooledBundle, complete_locations, read_bundle};
+use crate::row::time;
 use crate::schema::SCHEMA_VERSION;
 
 /// A read-only view of spool.db.
@@ -57,6 +58,12 @@ impl Reader {
         let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found > SCHEMA_VERSION {
             return Err(SpoolError::Newer {
+                found,
+                known: SCHEMA_VERSION,
+            });
+        }
+        if found < SCHEMA_VERSION {
+            return Err(SpoolError::Older {
                 found,
                 known: SCHEMA_VERSION,
             });
@@ -110,6 +117,29 @@ impl Reader {
         })
     }
 
+    /// Every destination that was ever used: id, place, and when and why it was retired.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn destinations(&self) -> Result<Vec<(String, String, Option<Ended>)>, SpoolError> {
+        let mut statement = self
+            .db
+            .prepare("SELECT * FROM destination ORDER BY destination_id")?;
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let retired = match row.get::<_, Option<String>>("retired_reason")? {
+                None => None,
+                Some(reason) => Some(Ended {
+                    at: time(row, "retired_at")?,
+                    reason,
+                }),
+            };
+            found.push((row.get("destination_id")?, row.get("uri")?, retired));
+        }
+        Ok(found)
+    }
+
     /// One bundle by its name, with its locations completed.
     ///
     /// # Errors
@@ -136,11 +166,25 @@ impl Reader {
     }
 }
 
-/// Complete orders are confirmed whole; of an open one, its bundles are counted one by one.
+/// Complete orders are confirmed whole; of an open one, its bundles are counted one by one. Where
+/// something was ended, a bundle is confirmed when it is so somewhere, and at each place of its plan
+/// where it is still waited for.
 const CONFIRMED_BUNDLES: &str = "
 SELECT (SELECT count(*) FROM bundle b JOIN work_order o USING (order_rowid)
-        WHERE o.completed_at IS NOT NULL)
+        WHERE o.completed_at IS NOT NULL AND o.ended = 0)
      + (SELECT count(*) FROM bundle b JOIN work_order o USING (order_rowid)
-        WHERE o.completed_at IS NULL
+        WHERE o.completed_at IS NULL AND o.ended = 0
           AND (SELECT count(*) FROM confirmation c WHERE c.bundle_rowid = b.bundle_rowid)
-              = b.object_count * json_array_length(CAST(o.body AS TEXT), '$.destinations'))";
+              = b.object_count * json_array_length(CAST(o.body AS TEXT), '$.destinations'))
+     + (SELECT count(*) FROM bundle b JOIN work_order o USING (order_rowid)
+        WHERE o.ended = 1
+          AND EXISTS (SELECT 1 FROM confirmation c WHERE c.bundle_rowid = b.bundle_rowid
+            GROUP BY c.destination_id HAVING count(*) >= b.object_count)
+          AND NOT EXISTS (
+            SELECT 1 FROM json_each(CAST(b.bytes AS TEXT), '$.storage_locations') p
+            JOIN destination d ON d.destination_id = json_extract(p.value, '$.destination_id')
+            WHERE d.retired_at IS NULL
+              AND NOT EXISTS (SELECT 1 FROM ended e WHERE e.bundle_rowid = b.bundle_rowid
+                AND e.destination_id = d.destination_id)
+              AND (SELECT count(*) FROM confirmation c WHERE c.bundle_rowid = b.bundle_rowid
+                AND c.destination_id = d.destination_id) < b.object_count))";

@@ -12,7 +12,7 @@ use crate::SpoolError;
 pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = r"
 CREATE TABLE chain (
@@ -134,10 +134,86 @@ CREATE TABLE artifact (
   PRIMARY KEY (bundle_rowid, path)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX artifact_by_content ON artifact (sha256);
+
 CREATE TRIGGER artifact_is_never_removed BEFORE DELETE ON artifact
 BEGIN SELECT RAISE(ABORT, 'a sealed artifact is never removed'); END;
 CREATE TRIGGER artifact_is_never_changed BEFORE UPDATE ON artifact
 BEGIN SELECT RAISE(ABORT, 'a sealed artifact is never changed'); END;
+";
+
+/// Operators: destinations that are retired or were added later, bundles that were resealed, and
+/// what was asked and answered. A chain may now also begin for two more reasons.
+const V3: &str = r"
+CREATE TABLE chain_of_v3 (
+  chain_rowid INTEGER PRIMARY KEY,
+  chain_id TEXT NOT NULL UNIQUE CHECK (length(chain_id) = 26),
+  -- What the chain is bound to; another machine starts another chain.
+  machine_sha256 BLOB NOT NULL CHECK (length(machine_sha256) = 32),
+  started_at TEXT NOT NULL,
+  started_because TEXT NOT NULL CHECK (started_because IN ('first', 'machine_changed',
+    'rolled_back', 'spool_lost', 'forked')),
+  predecessor_chain_id TEXT,
+  predecessor_sequence INTEGER CHECK (predecessor_sequence >= 1),
+  predecessor_sha256 BLOB CHECK (length(predecessor_sha256) = 32),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sequence IS NULL)),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sha256 IS NULL))
+) STRICT;
+INSERT INTO chain_of_v3 SELECT * FROM chain;
+DROP TABLE chain;
+ALTER TABLE chain_of_v3 RENAME TO chain;
+
+-- Retired for ever, by an operator.
+ALTER TABLE destination ADD COLUMN retired_at TEXT;
+ALTER TABLE destination ADD COLUMN retired_reason TEXT
+  CHECK ((retired_at IS NULL) = (retired_reason IS NULL));
+ALTER TABLE destination ADD COLUMN retired_by TEXT
+  CHECK ((retired_at IS NULL) = (retired_by IS NULL));
+CREATE TRIGGER destination_stays_retired BEFORE UPDATE ON destination
+WHEN OLD.retired_at IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'a retired destination never comes back'); END;
+
+-- Set once something in the order is waited for no more; it may be complete and not confirmed.
+ALTER TABLE work_order ADD COLUMN ended INTEGER NOT NULL DEFAULT 0 CHECK (ended IN (0, 1));
+
+-- Bundles that were ordered for a destination which their signed plan does not name.
+CREATE TABLE backfill (
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  destination_id TEXT NOT NULL REFERENCES destination,
+  order_rowid INTEGER NOT NULL REFERENCES work_order,
+  retention_days INTEGER NOT NULL CHECK (retention_days >= 1),
+  PRIMARY KEY (bundle_rowid, destination_id)
+) STRICT, WITHOUT ROWID;
+
+-- Deliveries of one bundle that are waited for no more.
+CREATE TABLE ended (
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  destination_id TEXT NOT NULL REFERENCES destination,
+  ended_at TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (bundle_rowid, destination_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reseal (
+  old_bundle_rowid INTEGER NOT NULL UNIQUE REFERENCES bundle,
+  new_bundle_rowid INTEGER PRIMARY KEY REFERENCES bundle,
+  reason TEXT NOT NULL,
+  resealed_by TEXT NOT NULL,
+  CHECK (old_bundle_rowid < new_bundle_rowid)
+) STRICT;
+
+-- What the uploader was told besides orders; the files are written again from here.
+CREATE TABLE notice (
+  notice_id TEXT PRIMARY KEY,
+  body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- What operators asked, and was done exactly once.
+CREATE TABLE request (
+  request_id TEXT PRIMARY KEY,
+  answer BLOB NOT NULL,
+  applied_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.
@@ -152,12 +228,19 @@ pub(crate) fn migrate(db: &mut Connection) -> Result<(), SpoolError> {
     let done = usize::try_from(found)
         .map_err(|_| SpoolError::Damaged("user_version is negative".to_owned()))?;
     if done < MIGRATIONS.len() {
+        // A table that others refer to is made anew (https://sqlite.org/lang_altertable.html,
+        // section 7); what refers to it is checked before the commit.
+        db.pragma_update(None, "foreign_keys", false)?;
         let tx = db.transaction()?;
         for migration in &MIGRATIONS[done..] {
             tx.execute_batch(migration)?;
         }
+        if tx.prepare("PRAGMA foreign_key_check")?.exists([])? {
+            return Err(SpoolError::Damaged("a reference to nothing".to_owned()));
+        }
         tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         tx.commit()?;
+        db.pragma_update(None, "foreign_keys", true)?;
     }
     Ok(())
 }

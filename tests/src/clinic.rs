@@ -281,6 +281,18 @@ impl Clinic {
         self.daemons[&role].id()
     }
 
+    /// Starts a daemon that refuses to run, and returns what it said.
+    #[must_use]
+    pub fn start_that_fails(&self, role: Role) -> String {
+        let program = match role {
+            Role::Agent => "msp-evidence-agent",
+            Role::Uploader => "msp-evidence-uploader",
+        };
+        let output = self.command(program).stdin(Stdio::null()).output().unwrap();
+        assert!(!output.status.success(), "{role:?} ran");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// `kill -9`, without a word of warning.
     pub fn kill(&mut self, role: Role) {
         let mut child = self.daemons.remove(&role).unwrap();
@@ -345,7 +357,9 @@ impl Clinic {
             fs::read_dir(self.state(folder)).unwrap().all(|e| {
                 let name = e.unwrap().file_name();
                 let name = name.to_string_lossy();
-                name.starts_with('.') && !name.starts_with(".taken-")
+                // Notices stay for ever.
+                (name.starts_with('.') && !name.starts_with(".taken-"))
+                    || name.ends_with(".notice.json")
             })
         })
     }

@@ -74,6 +74,7 @@ pub fn seal_fixtures(folder: &Path, key: &PrivateKey) -> Vec<SealedFiles> {
             producer: &producer,
             time: &time,
             related_to: Vec::new(),
+            reseals: None,
             body: SealedIncident {
                 body: &incident.body,
                 source: Source {

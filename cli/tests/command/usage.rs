@@ -13,6 +13,15 @@ fn wrong_usage_is_1_and_help_is_0() {
         &["status", "--jsn"],
         &["quarantine", "retry"],
         &["quarantine", "retry", "a", "--all"],
+        &["destination", "retire", "a"],
+        &["reseal", "--reason", "r"],
+        &[
+            "reseal",
+            "EB-20261121-0001",
+            "--all-conflicts",
+            "--reason",
+            "r",
+        ],
         &["keys", "show", "--pub", "a", "--key", "b"],
     ] {
         let said = desk.run(wrong).expect(1, &["Usage:"]);
@@ -34,6 +43,11 @@ fn help_of_every_command_says_more_than_its_name() {
         &["show"],
         &["verify"],
         &["bucket", "check"],
+        &["bucket", "conformance"],
+        &["destination", "list"],
+        &["destination", "retire"],
+        &["destination", "backfill"],
+        &["reseal"],
         &["blocked", "list"],
         &["blocked", "release"],
         &["quarantine", "list"],

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::header::micros;
 use super::{
     BUNDLE_MAX_BYTES, BUNDLE_VERSION, BundleId, ChainLink, ChainPosition, Kind, PlannedLocation,
-    Producer, Related, SignatureRef, TimeSource, VerifiedBundle, VerifyError,
+    Producer, Related, Reseals, SignatureRef, TimeSource, VerifiedBundle, VerifyError,
 };
 use crate::digest::Sha256;
 use crate::keys::{KeyError, PrivateKey};
@@ -40,6 +40,8 @@ pub struct Draft<'a, B> {
     pub time: &'a TimeSource,
     /// Earlier bundles it speaks of.
     pub related_to: Vec<Related>,
+    /// The bundle that this one says again.
+    pub reseals: Option<Reseals>,
     /// What it says.
     pub body: B,
     /// Where it is to be stored.
@@ -90,6 +92,8 @@ struct Attested<'a, B> {
     time: &'a TimeSource,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     related_to: &'a [Related],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reseals: Option<&'a Reseals>,
     #[serde(flatten)]
     body: &'a B,
 }
@@ -141,6 +145,7 @@ impl<B: Serialize> Draft<'_, B> {
             producer: self.producer,
             time: self.time,
             related_to: &self.related_to,
+            reseals: self.reseals.as_ref(),
             body: &self.body,
         };
         let canonical = serde_json_canonicalizer::to_vec(&attested)?;
@@ -206,6 +211,7 @@ mod tests {
             producer: &producer,
             time: &TimeSource::unknown(),
             related_to: Vec::new(),
+            reseals: None,
             body,
             plan: Vec::new(),
         }

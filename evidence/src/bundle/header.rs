@@ -108,6 +108,16 @@ pub struct Related {
     pub relation: String,
 }
 
+/// The earlier bundle that this one says again, because it could not be stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reseals {
+    /// The earlier bundle.
+    pub bundle_id: String,
+    /// SHA-256 of its exact file bytes: what the chain knows it by.
+    pub sha256: Sha256,
+}
+
 /// Which key signed, and where the signature is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,6 +152,10 @@ pub struct Header {
     /// Earlier bundles it speaks of.
     #[serde(default)]
     pub related_to: Vec<Related>,
+    /// The bundle that this one says again, with the same body: other bytes were found under its
+    /// key, which is never overwritten. Both are kept.
+    #[serde(default)]
+    pub reseals: Option<Reseals>,
     /// `sha256:` over RFC 8785 of the document without this field, `signatures` and
     /// `storage_locations`.
     pub evidence_bundle_hash: String,

@@ -37,6 +37,8 @@ pub enum LocationState {
     Planned,
     /// Every object of the bundle has been read back, stored and locked.
     Confirmed,
+    /// An operator ended the deliveries before everything was confirmed.
+    Retired,
 }
 
 /// `EB-….locations.json`: the plan, with what has been confirmed of it.
@@ -52,8 +54,21 @@ pub struct Locations {
     pub bundle_id: String,
     /// SHA-256 of the bundle's exact file bytes.
     pub sha256: Sha256,
-    /// Each destination.
+    /// The bundle that says this one again, if it was resealed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub resealed_by: Option<String>,
+    /// Each destination: those of the plan, then those that were added later.
     pub storage_locations: Vec<StorageLocation>,
+}
+
+/// When and why an operator ended deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ended {
+    /// When, by the host's clock.
+    pub at: Timestamp,
+    /// In the operator's words.
+    pub reason: String,
 }
 
 /// One destination of one bundle.
@@ -82,6 +97,12 @@ pub struct StorageLocation {
     /// Always `uploader` where something is confirmed: whose word this is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reported_by: Option<String>,
+    /// The destination is not in the signed plan: it was added later, and this was backfilled.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub backfilled: bool,
+    /// Deliveries there have ended; what was confirmed before stays confirmed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retired: Option<Ended>,
     /// What has been confirmed, object by object.
     pub objects: Vec<ObjectLocation>,
 }

@@ -14,12 +14,13 @@ mod verified;
 pub use artifact::{artifact_path, safe_name};
 pub use draft::{Draft, SealError, SealedBundle};
 pub use header::{
-    BUNDLE_VERSION, ChainLink, ChainPosition, Header, Kind, Producer, Related, SignatureRef,
-    TimeSource,
+    BUNDLE_VERSION, ChainLink, ChainPosition, Header, Kind, Producer, Related, Reseals,
+    SignatureRef, TimeSource,
 };
 pub use id::{BundleId, NotABundleId, object_path};
 pub use location::{
-    LocationState, Locations, OBJECT_LOCK_MODE, ObjectLocation, PlannedLocation, StorageLocation,
+    Ended, LocationState, Locations, OBJECT_LOCK_MODE, ObjectLocation, PlannedLocation,
+    StorageLocation,
 };
 pub use verified::{VerifiedBundle, VerifyError};
 

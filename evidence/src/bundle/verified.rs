@@ -174,6 +174,7 @@ mod tests {
             producer: &producer,
             time: &TimeSource::unknown(),
             related_to: Vec::new(),
+            reseals: None,
             body: serde_json::json!({"probe": {"n": 1}}),
             plan: Vec::new(),
         }

@@ -7,11 +7,15 @@
 //! repeats nothing.
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::is_safe_name;
+use crate::bundle::BundleId;
 
+/// No host has more destinations.
+const MAX_DESTINATIONS: usize = 100;
 /// A reason in an operator's own words is not longer, in bytes.
 pub const REASON_MAX_BYTES: usize = 1000;
 
@@ -41,8 +45,23 @@ pub enum Action {
         destination_id: String,
         /// Why, in the operator's words; attested in custody.
         reason: String,
-        /// Also when no other destination would be left.
-        force: bool,
+    },
+    /// Order what was sealed before a destination was added for that destination too.
+    Backfill {
+        /// The destination.
+        destination_id: String,
+        /// Only what was sealed on this UTC day or later.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        since: Option<Date>,
+    },
+    /// Seal a bundle again under a new name, since other bytes were found under its key.
+    Reseal {
+        /// The bundle.
+        bundle_id: String,
+        /// Where its key is taken: its deliveries end there.
+        destinations: Vec<String>,
+        /// Why, in the operator's words.
+        reason: String,
     },
 }
 
@@ -52,6 +71,8 @@ impl Action {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Retire { .. } => "retire",
+            Self::Backfill { .. } => "backfill",
+            Self::Reseal { .. } => "reseal",
         }
     }
 }
@@ -137,9 +158,31 @@ impl Request {
             Action::Retire {
                 destination_id,
                 reason,
-                ..
             } => {
                 check_destination(destination_id)?;
+                check_text("reason", reason)?;
+            }
+            Action::Backfill { destination_id, .. } => check_destination(destination_id)?,
+            Action::Reseal {
+                bundle_id,
+                destinations,
+                reason,
+            } => {
+                if bundle_id.parse::<BundleId>().is_err() {
+                    return Err(RequestError::Field {
+                        field: "bundle_id",
+                        problem: "is not the name of a bundle",
+                    });
+                }
+                if destinations.is_empty() || destinations.len() > MAX_DESTINATIONS {
+                    return Err(RequestError::Field {
+                        field: "destinations",
+                        problem: "names none, or too many",
+                    });
+                }
+                destinations
+                    .iter()
+                    .try_for_each(|id| check_destination(id))?;
                 check_text("reason", reason)?;
             }
         }
@@ -218,7 +261,6 @@ mod tests {
             action: Action::Retire {
                 destination_id: "old".to_owned(),
                 reason: "the contract ended".to_owned(),
-                force: false,
             },
             requested_by: Requester {
                 uid: 0,
@@ -249,8 +291,8 @@ mod tests {
             ("\"request_version\":1", "\"request_version\":2"),
             ("01JDA0000000000000000000AB", "../01JDA000000000000000000"),
             ("\"kind\":\"retire\"", "\"kind\":\"unretire\""),
-            ("\"force\":false", "\"force\":false,\"more\":1"),
-            ("\"force\":false", "\"force\":false,\"force\":true"),
+            ("\"reason\"", "\"more\":1,\"reason\""),
+            ("\"reason\"", "\"reason\":\"x\",\"reason\""),
             ("\"uid\":0", "\"uid\":0,\"more\":1"),
             (
                 "\"destination_id\":\"old\"",

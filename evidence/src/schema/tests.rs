@@ -435,6 +435,10 @@ fn the_first_bundle_of_a_chain_has_no_previous_one_and_may_name_a_predecessor() 
     bundle["related_to"] = json!([{"bundle_id": "EB-20251114-12345", "sha256": "0".repeat(64), "relation": "incident_id_reused"}]);
     bundle["storage_locations"] = json!([]);
     validate(&bundle).unwrap();
+    bundle["reseals"] = json!({"bundle_id": "EB-20251114-12345", "sha256": "0".repeat(64)});
+    validate(&bundle).unwrap();
+    bundle["reseals"] = json!({"bundle_id": "EB-20251114-12345"});
+    assert!(validate(&bundle).is_err(), "without the digest");
 }
 
 #[test]

@@ -125,6 +125,7 @@ section! {
         delivery: PathBuf,
         quarantine: PathBuf,
         requests: PathBuf,
+        machine_id: PathBuf,
     }
 }
 

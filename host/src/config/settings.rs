@@ -57,6 +57,8 @@ pub struct Paths {
     pub quarantine: PathBuf,
     /// What an operator's command asks of the agent (agent only, mode 0700).
     pub requests: PathBuf,
+    /// What tells this machine from others, machine-id(5); a chain is bound to it.
+    pub machine_id: PathBuf,
 }
 
 /// The signing key and the per-client digest key.

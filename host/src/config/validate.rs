@@ -206,6 +206,11 @@ fn paths(section: PathsSection, places: &Places) -> Result<Paths, ConfigError> {
         delivery: place("delivery", section.delivery)?,
         quarantine: place("quarantine", section.quarantine)?,
         requests: place("requests", section.requests)?,
+        machine_id: absolute(
+            places,
+            "paths.machine_id",
+            given_path(section.machine_id).unwrap_or_else(|| "/etc/machine-id".into()),
+        )?,
         state_dir,
     };
     let named = named_paths(&paths);

@@ -1,7 +1,9 @@
 //! The main job across processes: agent and uploader as they are installed, a store that locks.
 
 mod artifacts;
+
 mod crash;
+mod destinations;
 mod incident;
 mod journey;
 mod large;

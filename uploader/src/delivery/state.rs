@@ -196,7 +196,7 @@ impl BlockedReason {
             }
             Self::Conflict => {
                 "find out who wrote to this prefix; nothing was overwritten, and ours is kept on \
-                 this host"
+                 this host; then `msp-evidence reseal`"
             }
             Self::StoredBytesDiffer => {
                 "the store did not keep what it was sent; have its operator look, then `msp-evidence \

@@ -1,0 +1,183 @@
+//! A bundle said again under another name, because other bytes were found under its key.
+//!
+//! The key is never overwritten, and the signed bytes never change, so the only way out of such a
+//! conflict is a new bundle: the same body, word for word, a new place in the chain, and the field
+//! `reseals`, which names the earlier one by its digest. Both are kept. If the earlier one is of the
+//! present chain, somebody else may be writing that chain (a clone of this host), so a new chain is
+//! begun first: its keys are nobody else's.
+
+use evidence::bundle::{
+    BundleId, Draft, Kind, Producer, Reseals, SealError, TimeSource, artifact_path, object_path,
+};
+use evidence::chain::{Head, utc_day};
+use evidence::findings::Finding;
+use evidence::handover::{Notice, NoticedBundle};
+use evidence::incident::{IncidentBody, Redaction, SealedIncident, Source};
+use host::config::Settings;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use spool::{Artifact, NewBundle, Spool, SpooledBundle};
+
+use crate::destination_plan::plan;
+use crate::keys::Keys;
+
+/// What an incident bundle says, read back.
+#[derive(Deserialize)]
+struct Said {
+    kind: Kind,
+    #[serde(flatten)]
+    body: IncidentBody,
+    source: Source,
+    findings: Vec<Finding>,
+    redactions: Vec<Redaction>,
+}
+
+/// What is said again, word for word.
+const BODY: [&str; 10] = [
+    "incident",
+    "runbook",
+    "execution",
+    "actions_taken",
+    "artifacts",
+    "outputs",
+    "extra",
+    "source",
+    "findings",
+    "redactions",
+];
+
+/// Why a bundle cannot be said again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResealError {
+    #[error("only incidents can be resealed")]
+    NotAnIncident,
+    #[error("the bundle's bytes cannot be read back from the spool")]
+    Unreadable(#[source] serde_json::Error),
+    #[error("the body would not come out as it was, so nothing was sealed")]
+    Changed,
+    #[error("sealing failed")]
+    Seal(#[from] SealError),
+    #[error(transparent)]
+    Spool(#[from] spool::SpoolError),
+}
+
+/// What a new bundle is sealed with.
+pub(crate) struct Resealer<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) keys: &'a Keys,
+    pub(crate) producer: &'a Producer,
+    pub(crate) time: TimeSource,
+    pub(crate) spool: &'a Spool,
+}
+
+impl Resealer<'_> {
+    /// Seals what `old` says, attached to the present head.
+    pub(crate) fn seal(
+        &self,
+        old: &SpooledBundle,
+        now: Timestamp,
+    ) -> Result<NewBundle, ResealError> {
+        let document: Value =
+            serde_json::from_slice(&old.bytes).map_err(ResealError::Unreadable)?;
+        let said = Said::deserialize(&document).map_err(ResealError::Unreadable)?;
+        if said.kind != Kind::Incident {
+            return Err(ResealError::NotAnIncident);
+        }
+        let day = utc_day(now);
+        let bundle_id = BundleId::new(day, 1 + self.spool.last_number(day)?);
+        let head: &Head = self.spool.head();
+        let chain = head.next();
+        let settings = self.settings;
+        let path = object_path(
+            &settings.client_id,
+            &settings.host_id,
+            &chain.chain_id,
+            day,
+            &bundle_id.file_name(),
+        );
+        let draft = Draft {
+            bundle_id,
+            kind: Kind::Incident,
+            client_id: &settings.client_id,
+            host_id: &settings.host_id,
+            generated_at: now,
+            chain,
+            producer: self.producer,
+            time: &self.time,
+            related_to: Vec::new(),
+            reseals: Some(Reseals {
+                bundle_id: old.bundle_id.to_string(),
+                sha256: old.sha256,
+            }),
+            body: SealedIncident {
+                body: &said.body,
+                source: said.source,
+                findings: &said.findings,
+                redactions: &said.redactions,
+            },
+            plan: plan(&settings.destinations, &path),
+        };
+        let sealed = draft.seal(&self.keys.signing)?;
+        let again: Value =
+            serde_json::from_slice(&sealed.bytes).map_err(ResealError::Unreadable)?;
+        if BODY
+            .iter()
+            .any(|section| document[section] != again[section])
+        {
+            return Err(ResealError::Changed);
+        }
+        let artifacts = said
+            .body
+            .artifacts
+            .files
+            .iter()
+            .map(|file| {
+                (
+                    artifact_path(&path, file.sha256, &file.name),
+                    (file.size_bytes, file.sha256),
+                )
+            })
+            .collect::<std::collections::BTreeMap<_, _>>()
+            .into_iter()
+            .map(|(path, (size_bytes, sha256))| Artifact {
+                path,
+                size_bytes,
+                sha256,
+            })
+            .collect();
+        Ok(NewBundle {
+            sealed,
+            kind: Kind::Incident,
+            path,
+            artifacts,
+            // The drop is in the index already, under the earlier bundle.
+            source: None,
+        })
+    }
+
+    /// Tells the uploader that nothing more of the earlier bundle is wanted where its key is taken.
+    pub(crate) fn notice(
+        &self,
+        old: &SpooledBundle,
+        chain_id: &str,
+        (destination_id, uri): (&str, &str),
+        reason: &str,
+        now: Timestamp,
+    ) -> Notice {
+        Notice {
+            notice_version: 1,
+            notice_id: format!("resealed-{chain_id}-{}-{destination_id}", old.sequence),
+            client_id: self.settings.client_id.clone(),
+            host_id: self.settings.host_id.clone(),
+            created_at: now,
+            destination_id: destination_id.to_owned(),
+            uri: uri.to_owned(),
+            bundle: Some(NoticedBundle {
+                chain_id: chain_id.to_owned(),
+                bundle_id: old.bundle_id.to_string(),
+            }),
+            reason: reason.to_owned(),
+        }
+    }
+}
