@@ -5,11 +5,14 @@ use std::path::Path;
 use evidence::bundle::{BundleId, ChainPosition, Kind, SealedBundle};
 use evidence::chain::Head;
 use evidence::digest::Sha256;
-use evidence::handover::{Order, OrderedDestination, OrderedObject, Role};
+use evidence::handover::{Notice, Order, OrderedDestination, OrderedObject, Role};
 use jiff::Timestamp;
 use jiff::civil::date;
 use spool::reader::Reader;
-use spool::{Artifact, ChainStart, Group, IncidentSource, NewBundle, Spool, SpoolError};
+use spool::{
+    AppliedRequest, Artifact, ChainStart, DestinationUse, Group, IncidentSource, NewBundle, Spool,
+    SpoolError,
+};
 
 fn now() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
@@ -28,7 +31,11 @@ fn open(path: &Path) -> Spool {
 }
 
 fn group(chain_id: &str, sequence: u64) -> Group {
-    let bytes = format!("bundle {sequence}").into_bytes();
+    let bytes = format!(
+        "{{\"n\": {sequence}, \"storage_locations\": [{{\"destination_id\": \"main\", \"uri\": \"u\", \
+         \"object_lock_mode\": \"COMPLIANCE\", \"retention_days\": 1, \"state\": \"planned\"}}]}}"
+    )
+    .into_bytes();
     let id = BundleId::new(date(2026, 11, 21), sequence);
     let path = format!("c/h/{chain_id}/2026/11/21/{id}.json");
     let object = |role, path: String, bytes: &[u8]| OrderedObject {
@@ -281,4 +288,104 @@ fn artifacts_are_committed_with_their_bundle_and_count_as_its_objects() {
     for sql in ["DELETE FROM artifact", "UPDATE artifact SET size_bytes = 9"] {
         assert!(db.execute(sql, []).is_err(), "{sql}");
     }
+}
+
+fn confirmations(group: &Group) -> Vec<evidence::handover::Confirmation> {
+    let order = group.order.as_ref().unwrap();
+    let mut said = Vec::new();
+    for destination in &order.destinations {
+        for object in &order.objects {
+            said.push(evidence::handover::Confirmation {
+                order_id: order.order_id.clone(),
+                bundle_id: object.bundle_id.clone(),
+                path: object.path.clone(),
+                sha256: object.sha256,
+                size_bytes: object.size_bytes,
+                destination_id: destination.destination_id.clone(),
+                uri: format!("{}{}", destination.uri, object.path),
+                version_id: "v".to_owned(),
+                etag: None,
+                proof: evidence::handover::Proof::ServerSha256,
+                object_lock_mode: "COMPLIANCE".to_owned(),
+                retain_until: "2034-01-01T00:00:00Z".parse().unwrap(),
+                server_date: now(),
+                confirmed_at: now(),
+            });
+        }
+    }
+    said
+}
+
+#[test]
+fn what_is_retired_is_waited_for_no_more_and_a_late_confirmation_completes_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool.db");
+    let mut spool = open(&path);
+    spool
+        .use_destination("offsite", "s3://offsite/", now())
+        .unwrap();
+    let mut first = group(spool.head().chain_id(), 1);
+    let offsite = OrderedDestination {
+        destination_id: "offsite".to_owned(),
+        uri: "s3://offsite/".to_owned(),
+        object_lock_mode: "COMPLIANCE".to_owned(),
+        retention_days: 2192,
+    };
+    first.order.as_mut().unwrap().destinations.push(offsite);
+    spool.commit(&first).unwrap();
+    let said = confirmations(&first);
+    // Main has the signature, offsite has the bundle; two are missing.
+    spool
+        .confirm(&[said[0].clone(), said[3].clone()], now())
+        .unwrap();
+    let notice = Notice {
+        notice_version: 1,
+        notice_id: "retired-offsite".to_owned(),
+        client_id: "c".to_owned(),
+        host_id: "h".to_owned(),
+        created_at: now(),
+        destination_id: "offsite".to_owned(),
+        uri: "s3://offsite/".to_owned(),
+        bundle: None,
+        reason: "moved".to_owned(),
+    };
+    let applied = |_: &spool::Ended| AppliedRequest {
+        request_id: "01M7Y00000000000000000000R".to_owned(),
+        answer: b"done".to_vec(),
+    };
+    let ended = spool.retire(&notice, "uid 0", applied, now()).unwrap();
+    assert_eq!((ended.objects, ended.completed.len()), (1, 0));
+    assert_eq!(
+        spool.answer("01M7Y00000000000000000000R").unwrap().unwrap(),
+        b"done"
+    );
+    assert_eq!(spool.notices().unwrap().len(), 1);
+    assert!(
+        matches!(
+            spool.retire(&notice, "uid 0", applied, now()),
+            Err(SpoolError::NoSuchDestination(_))
+        ),
+        "once"
+    );
+    // What was on its way there is recorded, and counts for nothing.
+    let late = spool.confirm(&[said[2].clone()], now()).unwrap();
+    assert_eq!((late.accepted, late.completed.len()), (1, 0));
+    let counts = |path: &Path| Reader::open(path).unwrap().counts().unwrap();
+    assert_eq!(counts(&path).confirmed_bundles, 0);
+    let last = spool.confirm(&[said[1].clone()], now()).unwrap();
+    assert_eq!(last.completed.len(), 1);
+    assert_eq!(counts(&path).confirmed_bundles, 1);
+    assert_eq!(
+        spool
+            .use_destination("offsite", "s3://offsite/", now())
+            .unwrap(),
+        DestinationUse::Retired("moved".to_owned())
+    );
+    drop(spool);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let back = db.execute(
+        "UPDATE destination SET retired_at = NULL, retired_reason = NULL, retired_by = NULL",
+        [],
+    );
+    assert!(back.is_err(), "a retired destination never comes back");
 }

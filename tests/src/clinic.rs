@@ -14,7 +14,7 @@ use evidence::keys::PublicKey;
 use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 
-use crate::servers::Server;
+use crate::servers::{Server, client};
 use crate::tools::workspace_root;
 
 /// The bucket of every clinic.
@@ -61,6 +61,12 @@ impl Place {
             access_key: identity.access_key.clone(),
             secret_key: identity.secret_key.clone(),
         }
+    }
+
+    /// A client of the SDK, for what our own code never asks of a store.
+    #[must_use]
+    pub fn client(&self) -> aws_sdk_s3::Client {
+        client(&self.endpoint, &self.access_key, &self.secret_key)
     }
 
     /// The bucket [`BUCKET`] of a real server.
@@ -112,6 +118,38 @@ impl Clinic {
         clinic.with_keys()
     }
 
+    /// Another host with everything that `other` has, its machine-id included. `other` must be
+    /// stopped.
+    #[must_use]
+    pub fn copy_of(other: &Self, places: &[Place]) -> Self {
+        let clinic = Self::with_keys_of(other, places);
+        let from = other.dir.path();
+        copy_folder(&from.join("state"), &clinic.dir.path().join("state"));
+        fs::copy(
+            from.join("machine-id"),
+            clinic.dir.path().join("machine-id"),
+        )
+        .unwrap();
+        clinic
+    }
+
+    /// Another host with the keys of `other` and nothing else.
+    #[must_use]
+    pub fn with_keys_of(other: &Self, places: &[Place]) -> Self {
+        let mut clinic = Self::without_keys();
+        clinic.configure(places, "");
+        let keys = clinic.dir.path().join("keys");
+        fs::remove_dir_all(&keys).unwrap();
+        copy_folder(&other.dir.path().join("keys"), &keys);
+        clinic.read_public_key();
+        clinic
+    }
+
+    /// Makes this another machine.
+    pub fn set_machine_id(&self, id: &str) {
+        fs::write(self.dir.path().join("machine-id"), id).unwrap();
+    }
+
     fn without_keys() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -137,6 +175,7 @@ impl Clinic {
         ] {
             fs::create_dir_all(root.join("state").join(folder)).unwrap();
         }
+        fs::write(root.join("machine-id"), root.as_os_str().as_encoded_bytes()).unwrap();
         let (sender, events) = channel();
         Self {
             public: evidence::keys::PrivateKey::generate(b"")
@@ -171,7 +210,7 @@ impl Clinic {
         let shown = root.display();
         let mut text = format!(
             "client_id = \"clinic-a\"\nhost_id = \"host-1\"\n\
-             [paths]\nstate_dir = \"{shown}/state\"\n\
+             [paths]\nstate_dir = \"{shown}/state\"\nmachine_id = \"{shown}/machine-id\"\n\
              [signing]\nkey = \"{shown}/keys/evidence.key\"\npassword_file = \"{shown}/keys/password\"\n\
              [agent]\nmin_free_bytes = 1048576\ngroup_limit = 16\n\
              [uploader]\nbackoff_min_ms = 10\nbackoff_max_secs = 1\npark_probe_secs = 1\n\
@@ -423,6 +462,19 @@ impl Drop for Clinic {
             // A test that failed must not leave daemons behind.
             let _ = child.kill();
             let _ = child.wait();
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
         }
     }
 }

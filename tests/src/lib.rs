@@ -1,5 +1,6 @@
 //! What the tests across processes share.
 
+pub mod bucket;
 pub mod clinic;
 pub mod cosign;
 pub mod sealing;

@@ -170,16 +170,7 @@ impl Server {
     /// A client of the SDK, for what our own code never asks of a store.
     #[must_use]
     pub fn client(&self) -> Client {
-        let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test");
-        let config = aws_sdk_s3::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(REGION))
-            .endpoint_url(&self.endpoint)
-            .credentials_provider(credentials)
-            .force_path_style(true)
-            .retry_config(RetryConfig::disabled())
-            .build();
-        Client::from_conf(config)
+        client(&self.endpoint, ACCESS_KEY, SECRET_KEY)
     }
 
     /// What the server has printed so far.
@@ -209,4 +200,19 @@ impl Drop for Server {
         // It ends because its input has; there is nothing else to wait for.
         let _ = self.shell.wait();
     }
+}
+
+/// A client of the SDK for a server on loopback.
+#[must_use]
+pub fn client(endpoint: &str, access_key: &str, secret_key: &str) -> Client {
+    let credentials = Credentials::new(access_key, secret_key, None, None, "test");
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(credentials)
+        .force_path_style(true)
+        .retry_config(RetryConfig::disabled())
+        .build();
+    Client::from_conf(config)
 }

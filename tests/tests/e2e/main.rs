@@ -2,6 +2,7 @@
 
 mod artifacts;
 
+mod clones;
 mod crash;
 mod destinations;
 mod incident;

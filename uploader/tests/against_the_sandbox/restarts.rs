@@ -352,7 +352,7 @@ async fn files_that_are_not_orders_are_shown_left_alone_and_forgotten_when_mende
         })
         .await;
     clinic
-        .until_logged(&log, &["ERROR", "not an order", "hint"])
+        .until_logged(&log, &["ERROR", "cannot be acted on", "hint"])
         .await;
     clinic.publish(&order);
     std::fs::remove_file(clinic.order_file("misnamed")).unwrap();
