@@ -10,7 +10,14 @@ use tests::cosign;
 use tests::tools::{ours, workspace_root};
 
 /// Folders of a running installation, which ARCHITECTURE.md names beside those of the tree.
-const INSTALLED_FOLDERS: &[&str] = &["drop", "outbox", "receipts", "delivery", "quarantine"];
+const INSTALLED_FOLDERS: &[&str] = &[
+    "drop",
+    "outbox",
+    "receipts",
+    "delivery",
+    "quarantine",
+    "requests",
+];
 
 /// Our programs, whose flags are checked.
 const PROGRAMS: &[&str] = &[
