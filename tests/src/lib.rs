@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod clinic;
 pub mod cosign;
+pub mod guest;
 pub mod sealing;
 pub mod servers;
 pub mod tools;

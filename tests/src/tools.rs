@@ -26,6 +26,8 @@ pub enum Tool {
     Minio,
     /// The versitygw server.
     Versitygw,
+    /// A Debian root file system with systemd, as a tar archive.
+    Rootfs,
 }
 
 impl Tool {
@@ -38,6 +40,7 @@ impl Tool {
             Self::Python => "MSP_TEST_PYTHON",
             Self::Minio => "MSP_TEST_MINIO",
             Self::Versitygw => "MSP_TEST_VERSITYGW",
+            Self::Rootfs => "MSP_TEST_ROOTFS",
         }
     }
 }
