@@ -49,6 +49,8 @@ pub struct Agent {
     intake: Intake,
     /// Tokens of folders that were sealed and then held something else.
     changed: HashSet<String>,
+    /// Every committed bundle and order has its file, as far as this process knows.
+    is_published: bool,
     _instance: InstanceLock,
 }
 
@@ -126,6 +128,7 @@ impl Agent {
             folder,
             intake,
             changed: HashSet::new(),
+            is_published: false,
             quarantine: Quarantine::open(paths.quarantine.clone())?,
             receipts: Receipts::open(paths.receipts.clone())?,
             requests: Requests::open(paths.requests.clone())?,
@@ -155,6 +158,9 @@ impl Agent {
     /// When the spool, a folder or the key fails; whatever was not committed is still a drop.
     pub fn pass(&mut self) -> Result<Pass, AgentError> {
         let mut pass = Pass::default();
+        if !self.is_published {
+            self.publish_again()?;
+        }
         let receipts = self
             .receipts
             .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
@@ -180,6 +186,10 @@ impl Agent {
     /// # Errors
     /// When the file system reports an error.
     pub fn sync(&mut self) -> Result<(), AgentError> {
+        if !self.is_published {
+            // What has no file yet must be published by the next start too.
+            return Ok(());
+        }
         let newest = self.spool.last_bundle_rowid()?.to_string();
         if self.spool.note(SYNCED_NOTE)?.as_ref() != Some(&newest) {
             self.publisher.sync()?;
@@ -237,6 +247,7 @@ impl Agent {
         sealer.finish(&mut prepared, (self.clock)());
         self.check_head()?;
         self.spool.commit(&prepared.group)?;
+        self.is_published = false;
         self.after_commit(&prepared, pass)
     }
 
@@ -246,24 +257,38 @@ impl Agent {
             let Some(request) = self.requests.read(&name)? else {
                 continue;
             };
-            let now = (self.clock)();
-            let done = self.requests.carry_out(
-                request,
-                &mut self.settings,
-                &mut self.spool,
-                &self.publisher,
-                now,
-            )?;
-            let done = match done {
-                Done::Reseal(request) => self.reseal(&request, now)?,
-                other => other,
-            };
-            carried_out += 1;
-            if let Done::Answered(answer) = done {
-                self.requests.answer(&name, &answer)?;
+            match self.carry_out(request) {
+                Ok(Done::Answered(answer)) => self.requests.answer(&name, &answer)?,
+                Ok(_) => {}
+                Err(error) => {
+                    // It waits, and keeps no incident from being sealed.
+                    tracing::error!(
+                        state = "request_deferred",
+                        request = crate::token::printable(&name, 128),
+                        "{:#}",
+                        anyhow::Error::from(error)
+                    );
+                    continue;
+                }
             }
+            carried_out += 1;
         }
         Ok(carried_out)
+    }
+
+    fn carry_out(&mut self, request: Request) -> Result<Done, AgentError> {
+        let now = (self.clock)();
+        let done = self.requests.carry_out(
+            request,
+            &mut self.settings,
+            &mut self.spool,
+            &self.publisher,
+            now,
+        )?;
+        match done {
+            Done::Reseal(request) => self.reseal(&request, now),
+            other => Ok(other),
+        }
     }
 
     fn reseal(&mut self, request: &Request, now: Timestamp) -> Result<Done, AgentError> {
@@ -342,6 +367,7 @@ impl Agent {
             ..Group::default()
         };
         let ended = self.spool.commit(&group)?;
+        self.is_published = false;
         for notice in group.resealed.iter().flat_map(|r| &r.notices) {
             self.publisher
                 .notice(&notice.notice_id, &notice.to_bytes())?;
@@ -361,6 +387,7 @@ impl Agent {
         if let Some(order) = &group.order {
             self.publisher.order(&order.order_id, &order.to_bytes())?;
         }
+        self.is_published = true;
         tracing::warn!(
             bundle = id,
             state = "sealed",
@@ -397,6 +424,7 @@ impl Agent {
         if let Some(order) = &prepared.group.order {
             self.publisher.order(&order.order_id, &order.to_bytes())?;
         }
+        self.is_published = true;
         for refused in &prepared.refused {
             tracing::error!(
                 drop = refused.name(),
@@ -554,7 +582,7 @@ impl Agent {
         Ok(())
     }
 
-    /// After a crash: every file since the last sync, and every open order.
+    /// After a crash or a fault: every file since the last sync, and every open order.
     fn publish_again(&mut self) -> Result<(), AgentError> {
         let synced = self
             .spool
@@ -603,6 +631,7 @@ impl Agent {
                 "published again after a stop"
             );
         }
+        self.is_published = true;
         Ok(())
     }
 

@@ -9,6 +9,9 @@ use crate::group::insert_order;
 use crate::publish::read_bundle;
 use crate::{Spool, SpoolError};
 
+/// With one bundle's artifacts more than so many, an order is still far below its largest size.
+const ORDER_OBJECTS: usize = 4096;
+
 /// Bundles of one chain that were never ordered for a destination.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unordered {
@@ -54,7 +57,7 @@ impl Spool {
             if found.bundle_rowids.is_empty() {
                 found.chain_id = chain_id;
                 found.first_sequence = bundle.sequence;
-            } else if found.chain_id != chain_id {
+            } else if found.chain_id != chain_id || found.objects.len() >= ORDER_OBJECTS {
                 break;
             }
             let object = |role, path: String, size_bytes, sha256| OrderedObject {

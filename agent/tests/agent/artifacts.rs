@@ -463,3 +463,28 @@ fn receipts_for_every_object_complete_the_order_and_the_locations() {
     assert_eq!(location["state"], "confirmed");
     assert_eq!(location["objects"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn what_could_not_be_published_after_the_commit_is_published_as_soon_as_it_can_be() {
+    let clinic = Clinic::new();
+    let mut awake = Awake::new(&clinic);
+    drop_folder(&clinic, "INC-1", &incident("INC-1"), &[("a.log", b"bytes")]);
+    assert_eq!(awake.agent.pass().unwrap().sealed, 0);
+    awake.staged.recv_timeout(LIMIT).unwrap();
+    // A file where the client's folder should be: nothing can be published below it.
+    let client = clinic.state("evidence").join("clinic-a");
+    fs::write(&client, b"in the way").unwrap();
+    assert!(awake.agent.pass().is_err(), "sealed, and not published");
+    // A quiet moment, in which published files are made durable and staged ones removed.
+    awake.agent.sync().unwrap();
+    fs::remove_file(&client).unwrap();
+    awake.agent.pass().unwrap();
+    assert_eq!(clinic.bundles().len(), 1);
+    assert_eq!(stored(&clinic).len(), 1);
+    assert_eq!(clinic.orders().len(), 1);
+    // The drop outlived all that; it is the same one.
+    while !clinic.names("drop").is_empty() {
+        assert_eq!(awake.agent.pass().unwrap().sealed, 0);
+    }
+    assert_eq!(clinic.bundles().len(), 1);
+}
