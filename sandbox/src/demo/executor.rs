@@ -20,6 +20,8 @@ pub(crate) struct Dropped {
     pub(crate) malformed: usize,
     /// Drops that must be recognised as sealed before.
     pub(crate) duplicates: usize,
+    /// Files that go with the incidents.
+    pub(crate) artifacts: usize,
 }
 
 /// Drops `count` incidents, one malformed document, and the first incident a second time.
@@ -28,12 +30,19 @@ pub(crate) fn drop_all(layout: &Layout, count: u32) -> Result<Dropped> {
     let run = format!("{:x}", Timestamp::now().as_microsecond());
     let mut incidents = BTreeSet::new();
     let mut first = None;
+    let mut artifacts = 0;
     for n in 0..count {
         let id = format!("INC-{run}-{n:04}");
         let document = document(&id, n);
         let bytes = serde_json::to_vec_pretty(&document)?;
-        hand_over(&folder, &format!("{id}.json"), &bytes)?;
-        first.get_or_insert(bytes);
+        // Of each kind the first has its log with it.
+        if n < 3 {
+            hand_over_folder(&folder, &id, &bytes, &log(&id))?;
+            artifacts += 1;
+        } else {
+            hand_over(&folder, &format!("{id}.json"), &bytes)?;
+        }
+        first.get_or_insert((id.clone(), bytes));
         incidents.insert(id);
     }
     hand_over(
@@ -41,13 +50,14 @@ pub(crate) fn drop_all(layout: &Layout, count: u32) -> Result<Dropped> {
         &format!("malformed-{run}.json"),
         br#"{"incident": {"incident_id": "INC-cut"#,
     )?;
-    if let Some(bytes) = &first {
-        hand_over(&folder, &format!("again-{run}.json"), bytes)?;
+    if let Some((id, bytes)) = &first {
+        hand_over_folder(&folder, &format!("again-{run}"), bytes, &log(id))?;
     }
     Ok(Dropped {
         incidents,
         malformed: 1,
         duplicates: usize::from(first.is_some()),
+        artifacts,
     })
 }
 
@@ -66,6 +76,42 @@ fn hand_over(folder: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     fs::remove_file(&temporary)?;
     File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// `NAME/` with `incident.json` and one file in `artifacts/`, whole before it has its name.
+fn hand_over_folder(folder: &Path, name: &str, document: &[u8], log: &[u8]) -> Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let temporary = folder.join(format!(".{name}.part"));
+    let inside = temporary.join("artifacts");
+    for new in [&temporary, &inside] {
+        fs::create_dir(new)?;
+        fs::set_permissions(new, fs::Permissions::from_mode(0o2770))?;
+    }
+    for (path, bytes) in [
+        (inside.join("runbook.log"), log),
+        (temporary.join("incident.json"), document),
+    ] {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o640)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+    }
+    File::open(&inside)?.sync_all()?;
+    File::open(&temporary)?.sync_all()?;
+    // Of a folder, rename(2) replaces at most an empty one, which is no drop.
+    fs::rename(&temporary, folder.join(name))?;
+    File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+/// A runbook's output.
+fn log(id: &str) -> Vec<u8> {
+    let lines = (1..=200).map(|n| format!("{id} line {n} of the runbook's output\n"));
+    lines.collect::<String>().into_bytes()
 }
 
 fn document(id: &str, n: u32) -> Value {

@@ -78,7 +78,7 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     eprintln!("\nProven again, from the files and the public key alone:");
     let mut proof = proof::Proof::new(&layout, &programs);
     proof.verify_all(&before, &dropped).await?;
-    proof.locations_match_the_store(&sandbox, &progress)?;
+    proof.locations_match_the_store(&sandbox, &progress, &dropped)?;
     proof.quarantine_and_duplicates(&before, &dropped).await?;
     proof.attacks_fail(&sandbox, BUCKET).await?;
 

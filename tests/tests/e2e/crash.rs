@@ -13,6 +13,8 @@ use crate::incident::document;
 
 const DROPS: usize = 1000;
 const KILLS: usize = 40;
+/// Every so many drops one is a folder, with two artifacts.
+const WITH_ARTIFACTS: usize = 8;
 
 fn seed() -> u64 {
     let seed = std::env::var("MSP_TEST_SEED")
@@ -35,10 +37,14 @@ fn campaign(
     for kill in 0..KILLS {
         let until = DROPS * (kill + 1) / KILLS;
         while dropped < until {
-            clinic.drop_document(
-                &format!("{dropped:04}.json"),
-                &document(&format!("INC-{dropped:04}")),
-            );
+            let incident = format!("INC-{dropped:04}");
+            if dropped % WITH_ARTIFACTS == 0 {
+                let log = incident.repeat(random.usize(1..20_000));
+                let files: [(&str, &[u8]); 2] = [("run.log", log.as_bytes()), ("empty", b"")];
+                clinic.drop_folder(&incident, &document(&incident), &files);
+            } else {
+                clinic.drop_document(&format!("{incident}.json"), &document(&incident));
+            }
             dropped += 1;
         }
         for _ in 0..random.usize(1..60) {
@@ -99,7 +105,11 @@ fn check(clinic: &Clinic) {
         );
         *versions.entry(version.key).or_default() += 1;
     }
-    assert_eq!(versions.len(), 2 * DROPS, "a bundle and a signature each");
+    assert_eq!(
+        versions.len(),
+        2 * DROPS + 2 * DROPS.div_ceil(WITH_ARTIFACTS),
+        "a bundle and a signature each, and the artifacts"
+    );
     assert!(versions.values().all(|n| *n == 1), "one version per object");
     let status = clinic.cli_json(&["status", "--json"]);
     assert_eq!(status["spool"]["confirmed_bundles"], DROPS);
