@@ -284,12 +284,8 @@ impl Clinic {
 
     /// Starts a daemon; its log lines become events.
     pub fn start(&mut self, role: Role) {
-        let program = match role {
-            Role::Agent => "msp-evidence-agent",
-            Role::Uploader => "msp-evidence-uploader",
-        };
         let mut child = self
-            .command(program)
+            .daemon(role)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -320,14 +316,30 @@ impl Clinic {
         self.daemons[&role].id()
     }
 
+    /// The command that starts a daemon, for whoever starts it in a way of their own.
+    #[must_use]
+    pub fn daemon(&self, role: Role) -> Command {
+        self.command(match role {
+            Role::Agent => "msp-evidence-agent",
+            Role::Uploader => "msp-evidence-uploader",
+        })
+    }
+
+    /// Starts a daemon that nobody listens to; it is the caller's to end.
+    #[must_use]
+    pub fn spawn(&self, role: Role) -> Child {
+        self.daemon(role)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
     /// Starts a daemon that refuses to run, and returns what it said.
     #[must_use]
     pub fn start_that_fails(&self, role: Role) -> String {
-        let program = match role {
-            Role::Agent => "msp-evidence-agent",
-            Role::Uploader => "msp-evidence-uploader",
-        };
-        let output = self.command(program).stdin(Stdio::null()).output().unwrap();
+        let output = self.daemon(role).stdin(Stdio::null()).output().unwrap();
         assert!(!output.status.success(), "{role:?} ran");
         String::from_utf8(output.stderr).unwrap()
     }
@@ -481,9 +493,13 @@ fn copy_folder(from: &Path, to: &Path) {
 
 /// A program of ours, beside the tests' own folder.
 fn program_file(name: &str) -> PathBuf {
+    // A test lies in target/PROFILE/deps, a program of ours in target/PROFILE.
     let own = std::env::current_exe().unwrap();
-    let folder = own.parent().and_then(Path::parent).unwrap();
-    let program = folder.join(name);
+    let folder = own.parent().unwrap();
+    let program = match folder.file_name() {
+        Some(last) if last == "deps" => folder.with_file_name(name),
+        _ => folder.join(name),
+    };
     assert!(
         program.exists(),
         "{} is missing: run tests/run, or `cargo build --workspace --bins` in {}",

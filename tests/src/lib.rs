@@ -1,9 +1,11 @@
 //! What the tests across processes share.
 
 pub mod bucket;
+pub mod campaign;
 pub mod clinic;
 pub mod cosign;
 pub mod guest;
+pub mod incident;
 pub mod sealing;
 pub mod servers;
 pub mod tools;

@@ -28,6 +28,8 @@ pub enum Tool {
     Versitygw,
     /// A Debian root file system with systemd, as a tar archive.
     Rootfs,
+    /// strace(1).
+    Strace,
 }
 
 impl Tool {
@@ -41,6 +43,7 @@ impl Tool {
             Self::Minio => "MSP_TEST_MINIO",
             Self::Versitygw => "MSP_TEST_VERSITYGW",
             Self::Rootfs => "MSP_TEST_ROOTFS",
+            Self::Strace => "MSP_TEST_STRACE",
         }
     }
 }

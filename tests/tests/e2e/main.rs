@@ -4,6 +4,7 @@ mod artifacts;
 
 mod clones;
 mod crash;
+mod crash_points;
 mod destinations;
 mod incident;
 mod journey;
