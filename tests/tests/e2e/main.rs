@@ -9,4 +9,5 @@ mod destinations;
 mod incident;
 mod journey;
 mod large;
+mod producers;
 mod stores;
