@@ -30,6 +30,8 @@ pub enum Tool {
     Rootfs,
     /// strace(1).
     Strace,
+    /// ansible-runner; it wants its own folder on the PATH, for ansible-playbook.
+    AnsibleRunner,
 }
 
 impl Tool {
@@ -44,6 +46,7 @@ impl Tool {
             Self::Versitygw => "MSP_TEST_VERSITYGW",
             Self::Rootfs => "MSP_TEST_ROOTFS",
             Self::Strace => "MSP_TEST_STRACE",
+            Self::AnsibleRunner => "MSP_TEST_ANSIBLE_RUNNER",
         }
     }
 }

@@ -6,6 +6,7 @@ mod clones;
 mod crash;
 mod crash_points;
 mod destinations;
+mod executors;
 mod incident;
 mod journey;
 mod large;
