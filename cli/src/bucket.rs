@@ -49,8 +49,7 @@ async fn check_all(
     let mut worst = ExitCode::Ok;
     let mut reports = Vec::new();
     for destination in chosen {
-        let store =
-            S3Destination::connect(uploader::store_options(destination, &settings.uploader)).await;
+        let store = S3Destination::connect(uploader::store_options(destination, settings)?).await;
         // The SDK learns a skewed clock from the first refusal.
         let result = match store.preflight().await {
             Err(failure) if failure.class == destination::Class::Clock => store.preflight().await,

@@ -3,7 +3,6 @@
 //! It locks what it stores, so nothing is sent before it was said and agreed to.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
 use destination::conformance::{BYTES_LEFT, Check, OBJECTS_LEFT, Outcome, Suite, Verdict};
@@ -99,16 +98,9 @@ pub(crate) fn run(options: &ConformanceOptions, config: &Path) -> Result<ExitCod
 fn store_options(options: &ConformanceOptions, config: &Path) -> Result<S3Options> {
     if let Some(bucket) = &options.bucket {
         return Ok(S3Options {
-            destination_id: "conformance".to_owned(),
-            bucket: bucket.clone(),
-            prefix: String::new(),
-            region: options.region.clone(),
             endpoint: options.endpoint.clone(),
             path_style: options.path_style,
-            profile: None,
-            credentials_file: None,
-            connect_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(60),
+            ..S3Options::new("conformance", bucket, &options.region)
         });
     }
     let settings = output::settings(config)?;
@@ -128,7 +120,7 @@ fn store_options(options: &ConformanceOptions, config: &Path) -> Result<S3Option
             .collect();
         return Err(Misuse(format!("name one of the destinations: {}", ids.join(", "))).into());
     };
-    Ok(uploader::store_options(chosen, &settings.uploader))
+    Ok(uploader::store_options(chosen, &settings)?)
 }
 
 const fn result_of(check: &Check) -> (&'static str, Option<&String>) {

@@ -16,7 +16,7 @@ pub use model::{
     Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest, Preflight, Put, PutRequest,
     ReadBack, Stored, UploadedPart,
 };
-pub use s3::{S3Destination, S3Options};
+pub use s3::{CaBundle, CaError, S3Destination, S3Options};
 
 /// One WORM store: one bucket and prefix.
 ///

@@ -1,13 +1,13 @@
 //! `msp-evidence-uploader`: the daemon that stores sealed evidence at every destination and
 //! proves that it is locked there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use destination::S3Destination;
-use host::config::{self, Settings};
+use destination::{S3Destination, S3Options};
+use host::config::{self, ConfigError, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uploader::daemon::{Configured, DaemonError, Ended, Places, run};
 use uploader::policy::Policy;
@@ -37,8 +37,8 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    let settings = match Settings::load(&arguments.config, config::environment()) {
-        Ok(settings) => settings,
+    let (settings, stores) = match load(&arguments.config) {
+        Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("msp-evidence-uploader: {:#}", anyhow::Error::from(error));
             return host::exit::ExitCode::Usage.into();
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         eprintln!("msp-evidence-uploader: {:#}", anyhow::Error::from(error));
         return host::exit::ExitCode::Usage.into();
     }
-    match serve(&arguments, settings) {
+    match serve(&arguments, settings, stores) {
         Ok(()) => host::exit::ExitCode::Ok.into(),
         Err(error) => {
             tracing::error!("{error:#}");
@@ -65,7 +65,22 @@ fn exit_code(error: &anyhow::Error) -> host::exit::ExitCode {
     }
 }
 
-fn serve(arguments: &Arguments, mut settings: Settings) -> anyhow::Result<()> {
+/// The configuration, and what it refers to.
+fn load(path: &Path) -> Result<(Settings, Vec<S3Options>), ConfigError> {
+    let settings = Settings::load(path, config::environment())?;
+    let stores: Result<_, _> = settings
+        .destinations
+        .iter()
+        .map(|destination| uploader::store_options(destination, &settings))
+        .collect();
+    stores.map(|stores| (settings, stores))
+}
+
+fn serve(
+    arguments: &Arguments,
+    mut settings: Settings,
+    mut stores: Vec<S3Options>,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -73,16 +88,13 @@ fn serve(arguments: &Arguments, mut settings: Settings) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         loop {
+            let before = stores.clone();
             for warning in &settings.warnings {
                 tracing::warn!("{warning}");
             }
             let mut destinations = Vec::with_capacity(settings.destinations.len());
-            for destination in &settings.destinations {
-                let store = S3Destination::connect(uploader::store_options(
-                    destination,
-                    &settings.uploader,
-                ))
-                .await;
+            for (destination, options) in settings.destinations.iter().zip(stores) {
+                let store = S3Destination::connect(options).await;
                 destinations.push(Configured::new(destination, store));
             }
             let policy = Policy::from_settings(&settings.uploader);
@@ -98,13 +110,19 @@ fn serve(arguments: &Arguments, mut settings: Settings) -> anyhow::Result<()> {
             if ended == Ended::Stopped && !reload {
                 return Ok(());
             }
-            match Settings::load(&arguments.config, config::environment()) {
-                Ok(new) => settings = new,
-                Err(error) => tracing::error!(
-                    "the configuration was not read again, the one before stays: {:#}",
-                    anyhow::Error::from(error)
-                ),
-            }
+            stores = match load(&arguments.config) {
+                Ok((new, options)) => {
+                    settings = new;
+                    options
+                }
+                Err(error) => {
+                    tracing::error!(
+                        "the configuration was not read again, the one before stays: {:#}",
+                        anyhow::Error::from(error)
+                    );
+                    before
+                }
+            };
         }
     })
 }

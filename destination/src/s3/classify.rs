@@ -6,6 +6,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use super::clock::http_date;
+use super::credentials::tried;
 use crate::{Class, Failure};
 
 /// Which call failed, and whether it may have changed something.
@@ -110,13 +111,15 @@ where
         _ => (no_answer, "ConnectionLost"),
     };
     let message = match code {
-        "NoCredentials" => {
-            "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile"
-        }
+        "NoCredentials" => "no source gave credentials in time",
         "Timeout" => "no answer in time",
         "NotARequest" => "the request could not be built",
         "BadResponse" => "the answer could not be read",
         "Dns" => "the store's name is not known",
+        "Tls" if says(&["unknownissuer"]) => {
+            "the store's certificate comes from nobody who is trusted here; if it is your own \
+             authority's, set ca_file"
+        }
         "Tls" => "no secure connection",
         "ConnectionRefused" => "nothing listens there",
         _ => "the connection failed or was cut",
@@ -126,7 +129,7 @@ where
         operation: call.operation,
         code: code.to_owned(),
         status: None,
-        message: message.to_owned(),
+        message: tried(&error).unwrap_or_else(|| message.to_owned()),
         server_date: None,
         source: Some(Box::new(error)),
     }

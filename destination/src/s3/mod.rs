@@ -7,18 +7,23 @@
 
 mod adversary;
 mod answer;
+mod body;
 mod classify;
 mod clock;
 mod connection;
+mod credentials;
 mod multipart;
+mod profile;
+mod transport;
+mod trust;
 
 use std::sync::{Arc, RwLock};
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, ChecksumAlgorithm, ChecksumMode, ChecksumType, ObjectLockEnabled,
-    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode,
+    ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, ServerSideEncryption,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +38,7 @@ use classify::{Call, classify};
 use clock::ServerClock;
 pub use connection::S3Options;
 use connection::make_client;
+pub use trust::{CaBundle, CaError};
 
 /// One S3 bucket with Object Lock.
 pub struct S3Destination {
@@ -45,7 +51,7 @@ impl S3Destination {
     /// Makes the client; nothing is sent and no credential is needed yet.
     pub async fn connect(options: S3Options) -> Self {
         let clock = Arc::new(ServerClock::default());
-        let client = RwLock::new(make_client(&options, &clock).await);
+        let client = RwLock::new(make_client(&options, &clock));
         Self {
             options,
             clock,
@@ -69,6 +75,19 @@ impl S3Destination {
 
     fn bucket(&self) -> &str {
         &self.options.bucket
+    }
+
+    /// How a new object is to be encrypted; otherwise as the bucket says.
+    fn encryption(&self) -> (Option<ServerSideEncryption>, Option<String>) {
+        let key_id = self.options.sse_kms_key_id.clone();
+        let algorithm = key_id.as_ref().map(|_| ServerSideEncryption::AwsKms);
+        (algorithm, key_id)
+    }
+
+    /// The configuration of one request that sends a body of this size.
+    fn patient(&self, size_bytes: usize) -> aws_sdk_s3::config::Builder {
+        let (connect, answer) = (self.options.connect_timeout, self.options.request_timeout);
+        body::patient(size_bytes, connect, answer)
     }
 
     /// The store's date with the answer that has just come.
@@ -231,6 +250,7 @@ impl Destination for S3Destination {
 
     async fn put(&self, request: &PutRequest) -> Result<Put, Failure> {
         let retain_until = DateTime::from_secs(whole_seconds(request.retain_until));
+        let (encryption, key_id) = self.encryption();
         let answer = self
             .client()
             .put_object()
@@ -238,12 +258,16 @@ impl Destination for S3Destination {
             .key(&request.key)
             .content_type(request.content_type)
             .content_length(i64::try_from(request.body.len()).unwrap_or(i64::MAX))
-            .body(ByteStream::from(request.body.clone()))
+            .body(body::in_pieces(&request.body))
             .checksum_sha256(STANDARD.encode(request.sha256.as_bytes()))
             .set_content_md5(request.md5.map(|md5| STANDARD.encode(md5)))
             .object_lock_mode(ObjectLockMode::Compliance)
             .object_lock_retain_until_date(retain_until)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key_id)
             .if_none_match("*")
+            .customize()
+            .config_override(self.patient(request.body.len()))
             .send()
             .await
             .map_err(|error| classify(Call::changing("PutObject"), error))?;
@@ -447,7 +471,7 @@ impl Destination for S3Destination {
     }
 
     async fn rebuild(&self) -> Result<(), Failure> {
-        let fresh = make_client(&self.options, &self.clock).await;
+        let fresh = make_client(&self.options, &self.clock);
         *self
             .client
             .write()

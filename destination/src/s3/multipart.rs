@@ -4,7 +4,7 @@
 //! The whole object's checksum is CRC-64/NVME, the only one besides the other CRCs that S3 knows
 //! of the whole: a multipart SHA-256 is composite. Each part carries its own, and Content-MD5.
 
-use aws_sdk_s3::primitives::{ByteStream, DateTime};
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart, ObjectLockMode, Part,
 };
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::S3Destination;
 use super::answer::{etag, sha256_of, whole_seconds};
+use super::body;
 use super::classify::{Call, classify};
 use super::version;
 use crate::{Failure, MultipartEnd, MultipartRequest, PartRequest, Put, UploadedPart};
@@ -21,6 +22,7 @@ impl S3Destination {
     pub(super) async fn begin(&self, request: &MultipartRequest) -> Result<String, Failure> {
         let operation = "CreateMultipartUpload";
         let retain_until = DateTime::from_secs(whole_seconds(request.retain_until));
+        let (encryption, key_id) = self.encryption();
         let answer = self
             .client()
             .create_multipart_upload()
@@ -31,6 +33,8 @@ impl S3Destination {
             .checksum_type(ChecksumType::FullObject)
             .object_lock_mode(ObjectLockMode::Compliance)
             .object_lock_retain_until_date(retain_until)
+            .set_server_side_encryption(encryption)
+            .set_ssekms_key_id(key_id)
             .send()
             .await
             .map_err(|error| classify(Call::reading(operation), error))?;
@@ -51,9 +55,11 @@ impl S3Destination {
             .upload_id(&request.upload_id)
             .part_number(part_number(request.number))
             .content_length(i64::try_from(size_bytes).unwrap_or(i64::MAX))
-            .body(ByteStream::from(request.body.clone()))
+            .body(body::in_pieces(&request.body))
             .checksum_crc64_nvme(to_base64(request.crc64nvme))
             .set_content_md5(request.md5.map(|md5| STANDARD.encode(md5)))
+            .customize()
+            .config_override(self.patient(request.body.len()))
             .send()
             .await
             .map_err(|error| classify(Call::reading(operation), error))?;

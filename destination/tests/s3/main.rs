@@ -43,15 +43,11 @@ pub(crate) fn options_for(endpoint: String, access_key: &str, secret_key: &str) 
     let file = tempfile::tempdir().unwrap().keep().join("credentials");
     std::fs::write(&file, credentials(access_key, secret_key)).unwrap();
     S3Options {
-        destination_id: "test".to_owned(),
-        bucket: BUCKET.to_owned(),
-        prefix: String::new(),
-        region: "us-east-1".to_owned(),
         endpoint: Some(endpoint),
         path_style: true,
-        profile: None,
         credentials_file: Some(file),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
+        ..S3Options::new("test", BUCKET, "us-east-1")
     }
 }

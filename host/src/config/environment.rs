@@ -38,6 +38,33 @@ pub(super) fn apply(
     Ok(origins)
 }
 
+/// Variables of AWS's tools that would redirect every bucket at once, and the setting that does it
+/// for one. They are not followed: evidence goes where the signed plan says.
+const NOT_FOLLOWED: [(&str, &str); 5] = [
+    ("AWS_ENDPOINT_URL", "endpoint"),
+    ("AWS_ENDPOINT_URL_S3", "endpoint"),
+    ("AWS_USE_FIPS_ENDPOINT", "use_fips"),
+    ("AWS_USE_DUALSTACK_ENDPOINT", "use_dual_stack"),
+    ("AWS_CA_BUNDLE", "ca_file"),
+];
+
+/// What an operator who set one of them must know.
+pub(super) fn not_followed(env: &[(String, String)]) -> Vec<String> {
+    NOT_FOLLOWED
+        .iter()
+        .filter(|(variable, _)| {
+            env.iter()
+                .any(|(name, value)| name == variable && !value.is_empty())
+        })
+        .map(|(variable, setting)| {
+            format!(
+                "environment variable {variable} has no effect on where evidence goes; set \
+                 {setting} in the [[destination]] that it is meant for"
+            )
+        })
+        .collect()
+}
+
 /// How a destination's id is written inside a variable's name.
 pub(super) fn id_in_variable(id: &str) -> String {
     id.to_ascii_uppercase().replace(['-', '.'], "_")

@@ -181,7 +181,12 @@ section! {
         region: String,
         endpoint: String,
         path_style: bool,
+        use_dual_stack: bool,
+        use_fips: bool,
+        ca_file: PathBuf,
+        sse_kms_key_id: String,
         profile: String,
+        credentials_file: PathBuf,
         retention_days: u32,
         retention_margin_secs: u64,
     }

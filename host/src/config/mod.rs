@@ -73,8 +73,12 @@ impl Settings {
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut file = file::ConfigFile::parse(text, source)?;
-        let origins = environment::apply(&mut file, env)?;
-        validate::settings(file, &places::Places::new(source, origins))
+        let env: Vec<(String, String)> = env.collect();
+        let not_followed = environment::not_followed(&env);
+        let origins = environment::apply(&mut file, env.into_iter())?;
+        let mut settings = validate::settings(file, &places::Places::new(source, origins))?;
+        settings.warnings.extend(not_followed);
+        Ok(settings)
     }
 }
 

@@ -131,8 +131,19 @@ pub struct DestinationSettings {
     pub endpoint: Option<String>,
     /// `bucket` in the path instead of the host name.
     pub path_style: bool,
+    /// AWS's endpoints with IPv6 addresses too; never with `endpoint`.
+    pub use_dual_stack: bool,
+    /// AWS's endpoints with validated cryptography; never with `endpoint`.
+    pub use_fips: bool,
+    /// PEM file of the authorities that may vouch for the store, instead of the system's. Whether
+    /// it can be read is for those who use it: the agent never needs it.
+    pub ca_file: Option<PathBuf>,
+    /// A KMS key that objects are encrypted with.
+    pub sse_kms_key_id: Option<String>,
     /// A profile in the AWS config files.
     pub profile: Option<String>,
+    /// An AWS credentials file instead of the usual ones.
+    pub credentials_file: Option<PathBuf>,
     /// Lock for so many days from the server's date.
     pub retention_days: u32,
     /// Added to retain-until so that a parked upload still keeps the full retention, in seconds.

@@ -348,6 +348,48 @@ fn every_mistake_names_file_key_value_and_remedy() {
         ),
         (
             "destination",
+            "use_fips = true\nendpoint = \"https://s3.example.com\"",
+            "destination.primary.use_fips",
+            "true",
+            "remove one of the two",
+        ),
+        (
+            "destination",
+            "use_dual_stack = true\nendpoint = \"https://s3.example.com\"",
+            "destination.primary.use_dual_stack",
+            "true",
+            "remove one of the two",
+        ),
+        (
+            "destination",
+            "ca_file = \"ca.pem\"",
+            "destination.primary.ca_file",
+            "ca.pem",
+            "from `/`",
+        ),
+        (
+            "destination",
+            "ca_file = \"/etc/msp/ca.pem\"\nendpoint = \"http://s3.example.com\"",
+            "destination.primary.ca_file",
+            "/etc/msp/ca.pem",
+            "https",
+        ),
+        (
+            "destination",
+            "credentials_file = \"~/.aws/credentials\"",
+            "destination.primary.credentials_file",
+            "~/.aws",
+            "from `/`",
+        ),
+        (
+            "destination",
+            "sse_kms_key_id = \"my key\"",
+            "destination.primary.sse_kms_key_id",
+            "my key",
+            "alias/NAME",
+        ),
+        (
+            "destination",
             "retention_days = 40000",
             "destination.primary.retention_days",
             "40000",
@@ -452,6 +494,40 @@ fn an_unencrypted_endpoint_warns_unless_it_is_this_machine() {
     );
     assert!(warnings("http://minio.clinic.example:9000")[0].contains("not encrypted"));
     assert!(warnings("http://localhost.evil.example")[0].contains("not encrypted"));
+}
+
+#[test]
+fn how_a_bucket_is_reached_is_taken_from_its_own_section() {
+    let lines = "use_dual_stack = true\nuse_fips = true\nca_file = \"/etc/msp/ca.pem\"\n\
+                 sse_kms_key_id = \"arn:aws:kms:us-east-1:111122223333:key/1234abcd\"\n\
+                 credentials_file = \"/etc/msp/aws\"";
+    let found = &parse(&with("destination", lines)).unwrap().destinations[0];
+    assert!(found.use_dual_stack && found.use_fips);
+    assert_eq!(found.ca_file.as_deref(), Some(Path::new("/etc/msp/ca.pem")));
+    assert_eq!(
+        found.sse_kms_key_id.as_deref(),
+        Some("arn:aws:kms:us-east-1:111122223333:key/1234abcd")
+    );
+    assert_eq!(
+        found.credentials_file.as_deref(),
+        Some(Path::new("/etc/msp/aws"))
+    );
+}
+
+#[test]
+fn variables_that_would_redirect_every_bucket_are_not_followed_and_warn() {
+    let env = [
+        ("AWS_ENDPOINT_URL", "https://elsewhere.example.com"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_CA_BUNDLE", ""),
+    ];
+    let settings = parse_with(MINIMAL, &env).unwrap();
+    assert_eq!(settings.destinations[0].endpoint, None);
+    assert!(!settings.destinations[0].use_fips);
+    let warned = &settings.warnings;
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    assert!(warned[0].contains("AWS_ENDPOINT_URL") && warned[0].contains("set endpoint"));
+    assert!(warned[1].contains("AWS_USE_FIPS_ENDPOINT") && warned[1].contains("use_fips"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::settings::{
 };
 
 mod destination;
+mod reach;
 
 const DAY_SECS: u64 = 86_400;
 

@@ -21,16 +21,13 @@ fn store(clinic: &Clinic) -> S3Destination {
     )
     .unwrap();
     clinic.runtime().block_on(S3Destination::connect(S3Options {
-        destination_id: "main".to_owned(),
-        bucket: BUCKET.to_owned(),
         prefix: "p/".to_owned(),
-        region: "us-east-1".to_owned(),
         endpoint: Some(clinic.sandbox.endpoint()),
         path_style: true,
-        profile: None,
         credentials_file: Some(credentials),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(10),
+        ..S3Options::new("main", BUCKET, "us-east-1")
     }))
 }
 

@@ -18,16 +18,12 @@ use crate::incident::document;
 
 async fn store(server: &Server) -> S3Destination {
     S3Destination::connect(S3Options {
-        destination_id: "main".to_owned(),
-        bucket: BUCKET.to_owned(),
-        prefix: String::new(),
-        region: REGION.to_owned(),
         endpoint: Some(server.endpoint.clone()),
         path_style: true,
-        profile: None,
         credentials_file: Some(server.credentials_file()),
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(30),
+        ..S3Options::new("main", BUCKET, REGION)
     })
     .await
 }

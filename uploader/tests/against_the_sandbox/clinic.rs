@@ -124,16 +124,13 @@ impl Clinic {
         )
         .unwrap();
         S3Options {
-            destination_id: ID.to_owned(),
-            bucket: bucket.to_owned(),
             prefix: PREFIX.to_owned(),
-            region: "us-east-1".to_owned(),
             endpoint: Some(self.sandbox.endpoint()),
             path_style: true,
-            profile: None,
             credentials_file: Some(credentials),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
+            ..S3Options::new(ID, bucket, "us-east-1")
         }
     }
 

@@ -2,6 +2,7 @@
 
 use evidence::handover::{is_safe_name, is_safe_path};
 
+use super::reach::reach;
 use crate::config::environment::id_in_variable;
 use crate::config::file::{DestinationSection, RetentionSection};
 use crate::config::places::Places;
@@ -60,12 +61,12 @@ pub(super) fn destinations(
 
 fn destination(
     index: usize,
-    section: DestinationSection,
+    mut section: DestinationSection,
     retention: &RetentionSection,
     places: &Places,
     warnings: &mut Vec<String>,
 ) -> Result<DestinationSettings, ConfigError> {
-    let Some(id) = super::given(section.id) else {
+    let Some(id) = super::given(section.id.take()) else {
         return Err(places.missing(
             &format!("destination[{index}].id"),
             "give the destination a short name; it is written into evidence and never changes",
@@ -84,6 +85,7 @@ fn destination(
         super::given(value).ok_or_else(|| places.missing(&key(name), remedy))
     };
 
+    let reach = reach(&id, &mut section, places, warnings)?;
     let bucket = required(
         "bucket",
         section.bucket,
@@ -119,10 +121,6 @@ fn destination(
             "use such as us-east-1",
         ));
     }
-    let endpoint = super::given(section.endpoint);
-    if let Some(url) = &endpoint {
-        check_endpoint(url, &key("endpoint"), places, warnings)?;
-    }
     let (retention_days, days_key) = match section.retention_days {
         Some(days) => (days, key("retention_days")),
         None => (
@@ -142,9 +140,14 @@ fn destination(
         bucket,
         prefix,
         region,
-        endpoint,
+        endpoint: reach.endpoint,
         path_style: section.path_style.unwrap_or(false),
-        profile: super::given(section.profile),
+        use_dual_stack: reach.use_dual_stack,
+        use_fips: reach.use_fips,
+        ca_file: reach.ca_file,
+        sse_kms_key_id: reach.sse_kms_key_id,
+        profile: reach.profile,
+        credentials_file: reach.credentials_file,
         retention_days,
         retention_margin_secs,
     })
@@ -164,44 +167,6 @@ fn is_bucket_name(name: &str) -> bool {
 fn is_prefix(prefix: &str) -> bool {
     prefix.is_empty()
         || (prefix.len() <= PREFIX_MAX_BYTES && prefix.strip_suffix('/').is_some_and(is_safe_path))
-}
-
-fn check_endpoint(
-    url: &str,
-    key: &str,
-    places: &Places,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
-    let (rest, encrypted) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (rest, true),
-        (None, Some(rest)) => (rest, false),
-        (None, None) => ("", false),
-    };
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    // A name in front of the host would be a credential, and the value is printed in messages.
-    if authority.is_empty() || authority.contains(['/', '@', '?', '#', ' ']) {
-        let shown = if url.contains('@') {
-            "(hidden: it has an `@`)".to_owned()
-        } else {
-            format!("{url:?}")
-        };
-        return Err(places.error(
-            key,
-            shown,
-            "it is not an endpoint",
-            "use https://HOST or https://HOST:PORT, without user, path or query",
-        ));
-    }
-    let loopback = ["127.0.0.1", "localhost", "[::1]"]
-        .iter()
-        .any(|host| authority == *host || authority.starts_with(&format!("{host}:")));
-    if !encrypted && !loopback {
-        warnings.push(format!(
-            "{key} = {url:?} is not encrypted: evidence travels readable through the network \
-             (45 CFR 164.312(e)(1)); use https"
-        ));
-    }
-    Ok(())
 }
 
 fn check_retention(
