@@ -16,6 +16,9 @@ pub struct Identity {
     pub access_key: String,
     /// The secret access key.
     pub secret_key: String,
+    /// What a request must carry besides, of an identity that STS made for a while.
+    #[serde(default)]
+    pub session_token: Option<String>,
     /// IAM actions that are denied, such as `GetObjectRetention` (HEAD then hides the lock without
     /// an error, as S3 does), `PutObjectRetention`, `BypassGovernanceRetention`, `ListBucket`.
     #[serde(default)]
@@ -31,9 +34,17 @@ impl Identity {
         Self {
             access_key: access_key.into(),
             secret_key: secret_key.into(),
+            session_token: None,
             denied: BTreeSet::new(),
             key_prefix: String::new(),
         }
+    }
+
+    /// The same, as one of a role's session.
+    #[must_use]
+    pub fn with_session(mut self, token: impl Into<String>) -> Self {
+        self.session_token = Some(token.into());
+        self
     }
 
     /// The same, denied this IAM action.

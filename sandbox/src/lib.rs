@@ -32,6 +32,7 @@ mod endpoint;
 mod faults;
 mod identity;
 mod request_log;
+mod roles;
 mod s3;
 mod store;
 
@@ -40,6 +41,7 @@ pub use endpoint::{BucketOptions, Sandbox, SandboxError, SandboxOptions};
 pub use faults::{Action, Fault, FaultId, Faults, Script};
 pub use identity::{Identities, Identity};
 pub use request_log::{Count, Outcome, Request, RequestLog};
+pub use roles::{Asked, CONTAINER_PATH, ROLE, RoleServices};
 pub use store::{
     Algorithm, BucketSettings, Checksum, DefaultRule, Headers, Kind, Lock, Mode, NULL_VERSION,
     Part, Period, Refusal, Retention, Store, Upload, Version, Versioning, checksum_of, md5_of,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use s3s::host::SingleDomain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -62,6 +63,9 @@ pub struct SandboxOptions {
     pub buckets: Vec<BucketOptions>,
     /// Faults armed from the start.
     pub script: Script,
+    /// The host name below which buckets are hosts (`bucket.domain`); then the bucket is never
+    /// looked for in the path. Clients must be led here, by a proxy for example.
+    pub domain: Option<String>,
 }
 
 impl Default for SandboxOptions {
@@ -76,6 +80,7 @@ impl Default for SandboxOptions {
             )],
             buckets: Vec::new(),
             script: Script::default(),
+            domain: None,
         }
     }
 }
@@ -115,6 +120,9 @@ pub enum SandboxError {
         #[source]
         source: io::Error,
     },
+    /// The domain is none.
+    #[error("{0:?} is not a host name")]
+    Domain(String),
     /// A bucket could not be created.
     #[error("cannot create the bucket {bucket}")]
     Bucket {
@@ -166,13 +174,20 @@ impl Sandbox {
         let identities = Identities::new(options.identities);
         let log = Arc::new(RequestLog::default());
 
+        let domain = match options.domain {
+            None => None,
+            Some(name) => match SingleDomain::new(&name) {
+                Ok(domain) => Some(domain),
+                Err(_) => return Err(SandboxError::Domain(name)),
+            },
+        };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
         let listening = TcpListener::bind(address).await;
         let listening = listening.and_then(|listener| Ok((listener.local_addr()?, listener)));
         let (address, listener) =
             listening.map_err(|source| SandboxError::Listen { address, source })?;
         let gate = Gate {
-            service: s3::service(&store, &clock, &identities, &faults, &log),
+            service: s3::service(&store, &clock, &identities, &faults, &log, domain),
             clock: clock.clone(),
             log: Arc::clone(&log),
         };
@@ -191,7 +206,8 @@ impl Sandbox {
         })
     }
 
-    /// The endpoint's URL. Clients must use path-style addressing; any region will do.
+    /// The endpoint's URL. Clients must use path-style addressing, unless a domain was given; any
+    /// region will do.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)

@@ -89,6 +89,15 @@ impl S3Access for Gatekeeper {
         let Some(identity) = identity else {
             return Err(refuse::access_denied());
         };
+        let token = cx.headers().get("x-amz-security-token");
+        if let Some(wanted) = &identity.session_token
+            && token.is_none_or(|token| token.as_bytes() != wanted.as_bytes())
+        {
+            return Err(refuse::with(
+                "InvalidToken",
+                "The provided token is malformed or otherwise invalid.",
+            ));
+        }
         let in_reach = key.is_none_or(|key| key.starts_with(&identity.key_prefix));
         if !in_reach || !identity.may(action_of(&operation, names_version)) {
             return Err(refuse::access_denied());
@@ -98,7 +107,7 @@ impl S3Access for Gatekeeper {
 }
 
 /// A parameter of the query, percent-decoded.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
     let value = query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=')?;
         (key == name).then_some(value)

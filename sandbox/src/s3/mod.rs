@@ -19,8 +19,11 @@ use std::sync::Arc;
 
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
+use s3s::host::SingleDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result};
+
+pub(crate) use access::parameter;
 
 use crate::clock::Clock;
 use crate::endpoint::Exchange;
@@ -36,6 +39,7 @@ pub(crate) fn service(
     identities: &Identities,
     faults: &Arc<Faults>,
     log: &Arc<RequestLog>,
+    domain: Option<SingleDomain>,
 ) -> S3Service {
     let operations = Operations {
         store: Arc::clone(store),
@@ -52,6 +56,9 @@ pub(crate) fn service(
     let mut config = S3Config::default();
     config.presigned_url_max_skew_time_secs = u32::MAX;
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    if let Some(domain) = domain {
+        builder.set_host(domain);
+    }
     builder.build()
 }
 

@@ -27,7 +27,8 @@ pub struct Upload {
     pub kind: Kind,
     /// The parts so far, by number.
     pub parts: BTreeMap<u16, Part>,
-    pub(crate) headers: Headers,
+    /// What the object will have besides its bytes.
+    pub headers: Headers,
     pub(crate) lock: LockRequest,
 }
 
