@@ -116,9 +116,9 @@ where
         "NotARequest" => "the request could not be built",
         "BadResponse" => "the answer could not be read",
         "Dns" => "the store's name is not known",
-        "Tls" if says(&["unknownissuer"]) => {
-            "the store's certificate comes from nobody who is trusted here; if it is your own \
-             authority's, set ca_file"
+        "Tls" if says(&["unknownissuer", "badsignature"]) => {
+            "the store's certificate comes from nobody who is trusted here; if it is of your own \
+             authority, set ca_file"
         }
         "Tls" => "no secure connection",
         "ConnectionRefused" => "nothing listens there",

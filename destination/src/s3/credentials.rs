@@ -26,6 +26,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future;
 use aws_sdk_s3::config::{ProvideCredentials, Region, SharedCredentialsProvider};
 use aws_smithy_async::time::TimeSource as _;
+use aws_smithy_http_client::proxy::ProxyConfig;
 
 use super::clock::{ServerClock, SigningClock};
 use super::connection::S3Options;
@@ -59,8 +60,11 @@ pub(super) struct Sources {
 impl Sources {
     /// The sources for these options; nothing is asked yet.
     pub(super) fn new(options: &S3Options, clock: &Arc<ServerClock>) -> Self {
+        // The SDK's own choice would ask even a metadata service through the proxy.
+        let direct = transport::client(Trust::System, ProxyConfig::disabled());
         let near = ProviderConfig::without_region()
             .with_behavior_version(Some(BehaviorVersion::latest()))
+            .with_http_client(direct)
             .with_region(Some(Region::new(options.region.clone())));
         let far = far(options, &near);
         let metadata = imds::Client::builder()
@@ -174,7 +178,7 @@ pub(super) fn reason(error: &CredentialsError) -> String {
         next = cause.source();
     }
     if words.is_empty() {
-        words.push(error.to_string());
+        words.push("not configured".to_owned());
     }
     words
         .join(": ")

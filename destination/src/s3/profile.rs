@@ -174,7 +174,8 @@ fn stamp(path: &PathBuf) -> Stamp {
     Some((found.mtime(), found.mtime_nsec(), found.size(), found.ino()))
 }
 
-/// Every `credential_process` again, under a time limit: TERM to its group, KILL a second later.
+/// Every `credential_process` again, under a time limit. KILL at once: after TERM, `timeout` ends with the
+/// first that obeys, and what ignored it in the group would stay.
 fn bounded(profiles: &ProfileSet, limit: Duration) -> String {
     let mut text = String::new();
     for name in profiles.profiles() {
@@ -187,7 +188,7 @@ fn bounded(profiles: &ProfileSet, limit: Duration) -> String {
         // What goes on in a further line is indented in these files.
         let quoted = command.replace('\'', r"'\''").replace('\n', "\n ");
         text.push_str(&format!(
-            "[{name}]\ncredential_process = timeout -k 1 {} sh -c '{quoted}'\n",
+            "[{name}]\ncredential_process = timeout -s KILL {} sh -c '{quoted}'\n",
             limit.as_secs_f32()
         ));
     }

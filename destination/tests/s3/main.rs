@@ -1,10 +1,14 @@
 //! The S3 destination against the embedded endpoint, and against a peer with fixed answers.
 
+mod alone;
+mod authority;
 mod bucket;
 mod calls;
 mod conformance;
 mod credentials;
+mod endpoints;
 mod peer;
+mod proxy;
 mod wire;
 
 use std::time::Duration;
