@@ -62,3 +62,79 @@ fn ca_bundle(file: &Path) -> Result<CaBundle, String> {
     }
     CaBundle::from_pem(&pem).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(more: &str) -> Settings {
+        let text = format!(
+            "client_id = \"c\"\n[[destination]]\nid = \"primary\"\nbucket = \"evidence\"\n\
+             region = \"us-east-1\"\n{more}"
+        );
+        Settings::parse(
+            &text,
+            Path::new("/etc/msp/evidence.toml"),
+            std::iter::empty(),
+        )
+        .unwrap()
+    }
+
+    fn options(more: &str) -> Result<S3Options, ConfigError> {
+        let settings = settings(more);
+        store_options(&settings.destinations[0], &settings)
+    }
+
+    #[test]
+    fn every_setting_reaches_the_store() {
+        let found = options(
+            "prefix = \"p/\"\npath_style = true\nuse_fips = true\nuse_dual_stack = true\n\
+             sse_kms_key_id = \"alias/evidence\"\nprofile = \"clinic\"\n\
+             credentials_file = \"/etc/msp/aws\"\n[uploader]\nrequest_timeout_secs = 7\n",
+        )
+        .unwrap();
+        let wanted = S3Options {
+            prefix: "p/".to_owned(),
+            path_style: true,
+            use_fips: true,
+            use_dual_stack: true,
+            sse_kms_key_id: Some("alias/evidence".to_owned()),
+            profile: Some("clinic".to_owned()),
+            credentials_file: Some("/etc/msp/aws".into()),
+            request_timeout: Duration::from_secs(7),
+            ..S3Options::new("primary", "evidence", "us-east-1")
+        };
+        assert_eq!(found, wanted);
+        let endpoint = options("endpoint = \"https://s3.example.com\"\n").unwrap();
+        assert_eq!(endpoint.endpoint.as_deref(), Some("https://s3.example.com"));
+    }
+
+    #[test]
+    fn a_ca_file_that_cannot_serve_names_file_key_value_and_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let error = || {
+            let error = options(&format!("ca_file = \"{}\"\n", file.display())).unwrap_err();
+            error.to_string()
+        };
+        let missing = error();
+        std::fs::write(&file, "hello").unwrap();
+        let empty = error();
+        let long = "x".repeat(usize::try_from(CA_FILE_MAX_BYTES).unwrap() + 1);
+        std::fs::write(&file, long).unwrap();
+        for (error, problem) in [
+            (missing, "it cannot be read (No such file"),
+            (empty, "it holds no certificate"),
+            (error(), "it is longer than"),
+        ] {
+            for part in [
+                "/etc/msp/evidence.toml: destination.primary.ca_file = ",
+                "ca.pem",
+                problem,
+                "name a PEM file",
+            ] {
+                assert!(error.contains(part), "no {part:?} in: {error}");
+            }
+        }
+    }
+}

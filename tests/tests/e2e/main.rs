@@ -5,6 +5,7 @@ mod artifacts;
 mod clones;
 mod crash;
 mod crash_points;
+mod credentials;
 mod destinations;
 mod executors;
 mod incident;
