@@ -291,10 +291,10 @@ fn carry(guest: &Guest, clinic: &Clinic) -> usize {
     carried
 }
 
-/// A guest with a drop folder, and with a copy of docs/executors in `/root`.
+/// A guest with a drop folder, and with a copy of docs/executors in `/srv`.
 fn guest_with_examples(test: &str) -> Option<Guest> {
     let guest = Guest::boot(test)?;
-    copy_to(&guest.path().join("root"));
+    copy_to(&guest.path().join("srv"));
     fs::create_dir_all(guest.path().join("var/lib/msp/drop")).unwrap();
     Some(guest)
 }
@@ -308,14 +308,14 @@ fn a_runbook_that_systemd_ran_becomes_a_bundle_that_cosign_verifies() {
     let mut clinic = Clinic::new();
     clinic.start(Role::Agent);
     let shown = shown_commands("systemd/README.md");
-    let script = format!("cd /root/executors/systemd\n{shown}");
+    let script = format!("cd /srv/executors/systemd\n{shown}");
     let output = guest.run(&["bash", "-euc", &script]);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(carry(&guest, &clinic), 1);
     let (path, bundle) = one_bundle(&mut clinic);
     let runbook = guest
         .path()
-        .join("root/executors/systemd/restart-service.sh");
+        .join("srv/executors/systemd/restart-service.sh");
     assert_repaired(&bundle, &runbook);
     let steps = &bundle["actions_taken"];
     assert_eq!(steps[1]["exit_code"], 0);
@@ -343,7 +343,7 @@ fn a_runbook_that_systemd_ran_becomes_a_bundle_that_cosign_verifies() {
 
 /// Runs the adapter in the guest on a runbook with these steps.
 fn systemd_drop(guest: &Guest, id: &str, steps: &str, more: &[&str]) -> Output {
-    let folder = guest.path().join("root/executors/systemd");
+    let folder = guest.path().join("srv/executors/systemd");
     let detected = Timestamp::now();
     let incident = format!(
         r#"{{"incident_id": "{id}", "event_type": "service_down", "severity": "high",
@@ -358,12 +358,12 @@ fn systemd_drop(guest: &Guest, id: &str, steps: &str, more: &[&str]) -> Output {
         format!("{head}{steps}\n"),
     )
     .unwrap();
-    let adapter = "/root/executors/systemd/systemd_drop.py";
+    let adapter = "/srv/executors/systemd/systemd_drop.py";
     let mut command = vec![
         "python3",
         adapter,
         "--incident",
-        "/root/executors/systemd/incident.json",
+        "/srv/executors/systemd/incident.json",
     ];
     command.extend([
         "--sla",
@@ -374,7 +374,7 @@ fn systemd_drop(guest: &Guest, id: &str, steps: &str, more: &[&str]) -> Output {
         "1",
     ]);
     command.extend(more);
-    command.push("/root/executors/systemd/restart-service.sh");
+    command.push("/srv/executors/systemd/restart-service.sh");
     let output = guest.run(&command);
     fs::write(folder.join("restart-service.sh"), example).unwrap();
     output
