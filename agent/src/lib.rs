@@ -1,6 +1,7 @@
 //! drop -> seal -> spool -> publish, and receipts back: everything on the side that holds the key
 //! and has no network.
 
+mod carry_out;
 mod clock;
 mod daemon;
 mod destination_plan;
@@ -18,6 +19,7 @@ mod requests;
 mod reseal;
 mod rollback;
 mod seal;
+mod start;
 mod token;
 
 pub use clock::{Clock, system_clock};

@@ -1,0 +1,253 @@
+//! Starting: everything opened, the chain found that is to be continued, and whatever a stop tore
+//! published again, before the first pass.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use evidence::bundle::Producer;
+use evidence::digest::Sha256;
+use host::config::Settings;
+use host::instance::InstanceLock;
+use jiff::Timestamp;
+use spool::{Artifact, ChainStart, DestinationUse, Spool};
+
+use crate::folder::DropFolder;
+use crate::intake::{Intake, staged_folder};
+use crate::keys::Keys;
+use crate::pass::{Agent, SYNCED_NOTE};
+use crate::publish::{Published, Publisher};
+use crate::quarantine::Quarantine;
+use crate::receipts::Receipts;
+use crate::requests::Requests;
+use crate::rollback::is_behind_files;
+use crate::{AgentError, Clock, lost_spool};
+
+impl Agent {
+    /// Opens everything the agent needs, finds the chain to continue, and publishes again what a
+    /// crash may have torn.
+    ///
+    /// # Errors
+    /// When a folder, key or the spool cannot be used, or another agent runs; nothing is sealed
+    /// then and drops stay where they are.
+    pub fn open(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
+        let paths = &settings.paths;
+        for path in [
+            &paths.drop,
+            &paths.spool,
+            &paths.evidence,
+            &paths.outbox,
+            &paths.receipts,
+            &paths.quarantine,
+        ] {
+            std::fs::create_dir_all(path).map_err(|source| AgentError::Folder {
+                path: path.clone(),
+                source,
+            })?;
+        }
+        let instance = InstanceLock::acquire(&paths.spool.join("agent.lock"))?;
+        let keys = Keys::open(&settings.signing)?;
+        let now = clock();
+        let machine = machine_digest(&paths.machine_id);
+        let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
+        let mut settings = settings;
+        use_destinations(&mut settings, &mut spool, now)?;
+        let paths = &settings.paths;
+        let folder = DropFolder::open(paths.drop.clone(), settings.drop.clone())?;
+        let intake = folder
+            .dir()
+            .try_clone()
+            .and_then(|drop| {
+                let min_free_bytes = settings.agent.min_free_bytes;
+                Intake::start(drop, &paths.evidence, settings.drop.clone(), min_free_bytes)
+            })
+            .map_err(|source| AgentError::Folder {
+                path: paths.drop.clone(),
+                source,
+            })?;
+        let mut agent = Self {
+            folder,
+            intake,
+            changed: HashSet::new(),
+            is_published: false,
+            quarantine: Quarantine::open(paths.quarantine.clone())?,
+            receipts: Receipts::open(paths.receipts.clone())?,
+            requests: Requests::open(paths.requests.clone())?,
+            publisher: Publisher::open(paths.evidence.clone(), paths.outbox.clone())?,
+            producer: Producer {
+                name: "msp-evidence-agent".to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                boot_id: boot_id(),
+            },
+            machine,
+            clock,
+            head_path: None,
+            keys,
+            spool,
+            settings,
+            _instance: instance,
+        };
+        agent.continue_chain(now)?;
+        agent.publish_again()?;
+        agent.tidy()?;
+        Ok(agent)
+    }
+
+    pub(crate) fn continue_chain(&mut self, now: Timestamp) -> Result<(), AgentError> {
+        if self.spool.chain_started() == Some(ChainStart::First)
+            && let Some(end) = lost_spool::end_of_earlier_chain(
+                &host_folder(&self.settings),
+                self.spool.head().chain_id(),
+                self.keys.signing.public(),
+            )?
+        {
+            self.spool.follow(end)?;
+        }
+        if self.spool.chain_started().is_none() {
+            let folder = chain_folder(&self.settings, self.spool.head().chain_id());
+            if is_behind_files(&self.spool, &folder, self.keys.signing.public())? {
+                self.spool
+                    .restart_chain(ChainStart::RolledBack, self.machine, now)?;
+            }
+        }
+        if let Some(why) = self.spool.chain_started() {
+            tracing::warn!(
+                chain = self.spool.head().chain_id(),
+                state = "chain_started",
+                why = ?why,
+                "a new chain begins"
+            );
+        }
+        Ok(())
+    }
+
+    /// After a crash or a fault: every file since the last sync, and every open order.
+    pub(crate) fn publish_again(&mut self) -> Result<(), AgentError> {
+        let synced = self
+            .spool
+            .note(SYNCED_NOTE)?
+            .and_then(|v| v.parse().ok())
+            .unwrap_or(0);
+        let evidence = &self.settings.paths.evidence;
+        let spool = &self.spool;
+        let publisher = &mut self.publisher;
+        let key = self.keys.signing.public();
+        let mut again = 0_usize;
+        self.spool.each_bundle_after(synced, |b| -> Result<(), AgentError> {
+            let artifacts = spool.artifacts(b.bundle_rowid)?;
+            if !artifacts.is_empty() {
+                let token = b.taken_token.as_deref().unwrap_or("resealed");
+                let staged = staged_folder(evidence, token);
+                again += publisher.artifacts(&staged, &artifacts, |a| elsewhere(spool, a))?;
+            }
+            match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, key)? {
+                Published::Written => again += 1,
+                Published::Same => {}
+                Published::OtherSigned => tracing::error!(
+                    bundle = %b.bundle_id,
+                    state = "other_signed_file",
+                    "another signed bundle has this name in the evidence folder; it was left alone"
+                ),
+            }
+            Ok(())
+        })?;
+        for (notice_id, body) in self.spool.notices()? {
+            if publisher.notice(&notice_id, &body)? == Published::Written {
+                again += 1;
+            }
+        }
+        self.spool
+            .each_open_order(|order| -> Result<(), AgentError> {
+                if publisher.order(&order.order_id, &order.body)? == Published::Written {
+                    again += 1;
+                }
+                Ok(())
+            })?;
+        if again > 0 {
+            tracing::info!(
+                state = "published_again",
+                files = again,
+                "published again after a stop"
+            );
+        }
+        self.is_published = true;
+        Ok(())
+    }
+
+    /// Removes what a stop left behind: staged files whose real names are durable, or whose drop
+    /// is staged again, and sealed folders on their way out.
+    pub(crate) fn tidy(&mut self) -> Result<(), AgentError> {
+        if self.publisher.has_staged() {
+            self.publisher.sync()?;
+            self.publisher.remove_staged(|_| false)?;
+        }
+        for (name, error) in self.folder.remove_sealed()? {
+            tracing::error!(
+                state = "sealed_drop_stays",
+                drop = crate::token::printable(&name, 128),
+                "a sealed drop cannot be removed; it is not sealed again: {error}; producers leave \
+                 folders group-writable"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Where else the bytes of an artifact are.
+pub(crate) fn elsewhere(spool: &Spool, artifact: &Artifact) -> Result<Vec<String>, AgentError> {
+    let mut paths = spool.artifact_paths(artifact.sha256)?;
+    paths.retain(|path| *path != artifact.path);
+    Ok(paths)
+}
+
+/// Registers the configured destinations, and leaves out those that were retired.
+fn use_destinations(
+    settings: &mut Settings,
+    spool: &mut Spool,
+    now: Timestamp,
+) -> Result<(), AgentError> {
+    let mut live = Vec::new();
+    for destination in std::mem::take(&mut settings.destinations) {
+        let id = &destination.destination_id;
+        match spool.use_destination(id, &destination.uri(), now)? {
+            DestinationUse::Live => live.push(destination),
+            DestinationUse::Retired(reason) => tracing::error!(
+                destination = id,
+                state = "retired",
+                reason,
+                "a retired destination is configured and is left out: remove it from the \
+                 configuration, or give the new place an id of its own"
+            ),
+        }
+    }
+    if live.is_empty() {
+        return Err(AgentError::NoDestination {
+            path: settings.source.clone(),
+        });
+    }
+    settings.destinations = live;
+    Ok(())
+}
+
+fn host_folder(settings: &Settings) -> PathBuf {
+    settings
+        .paths
+        .evidence
+        .join(&settings.client_id)
+        .join(&settings.host_id)
+}
+
+fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {
+    host_folder(settings).join(chain_id)
+}
+
+/// The machine's identity, hashed: machine-id(5) asks that it not be shown to the outside.
+fn machine_digest(machine_id: &Path) -> Sha256 {
+    let id = std::fs::read(machine_id).unwrap_or_default();
+    Sha256::of(&[b"msp-evidence chain binding\0".as_slice(), id.trim_ascii()].concat())
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_else(|_| "unknown".to_owned())
+}
