@@ -78,7 +78,7 @@ impl Campaign {
             wait(&mut traced, &clinic, &mut others);
             assert_eq!(problems(&clinic), Vec::<String>::new(), "without a kill");
             drop(others);
-            end(&mut traced);
+            end_traced(&mut traced);
             let mut made: BTreeMap<(String, String), usize> = BTreeMap::new();
             for line in fs::read_to_string(&trace).unwrap().lines() {
                 if let Some((thread, call)) = line.split_once(' ')
@@ -119,7 +119,7 @@ impl Campaign {
         let mut doomed = self.start(&clinic, point.role, "/dev/null".as_ref(), &inject);
         let mut others = Others::start(&clinic, point.role);
         let killed = wait(&mut doomed, &clinic, &mut others);
-        end(&mut doomed);
+        end_traced(&mut doomed);
         let mut again = clinic.spawn(point.role);
         let settled = wait_settled(&clinic, &mut [&mut again, &mut others.0]);
         let mut found = problems(&clinic);
@@ -198,6 +198,18 @@ impl Drop for Others {
     fn drop(&mut self) {
         end(&mut self.0);
     }
+}
+
+/// Ends the daemon; strace then ends by itself. Without strace a daemon would go on.
+fn end_traced(strace: &mut Child) {
+    let pid = strace.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    for daemon in children.unwrap_or_default().split_whitespace() {
+        let daemon = nix::unistd::Pid::from_raw(daemon.parse().unwrap());
+        // It may have ended already.
+        let _ = nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGKILL);
+    }
+    strace.wait().unwrap();
 }
 
 fn end(child: &mut Child) {
