@@ -56,6 +56,7 @@ impl Agent {
 
     fn reseal(&mut self, request: &Request, now: Timestamp) -> Result<Done, AgentError> {
         let Action::Reseal {
+            chain_id: asked_chain_id,
             bundle_id,
             destinations,
             reason,
@@ -67,6 +68,12 @@ impl Agent {
         let Some((old, chain_id)) = self.spool.bundle_named(bundle_id)? else {
             return refused(&format!("the spool has no bundle {bundle_id}"));
         };
+        if chain_id != *asked_chain_id {
+            return refused(&format!(
+                "the spool has no bundle {bundle_id} of chain {asked_chain_id}, only another of that \
+                 name; its spool was lost, and its files lie in the evidence folder"
+            ));
+        }
         if let Some(by) = self.spool.locations(&old)?.resealed_by {
             return refused(&format!(
                 "{bundle_id} was resealed already, as {by}; reseal that"

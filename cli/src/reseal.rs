@@ -36,7 +36,7 @@ pub(crate) fn run(options: &ResealOptions, config: &Path) -> Result<ExitCode> {
     } else {
         Vec::new()
     };
-    let mut conflicts: BTreeMap<BundleId, Vec<String>> = BTreeMap::new();
+    let mut conflicts: BTreeMap<(String, BundleId), Vec<String>> = BTreeMap::new();
     for item in blocked {
         let Ok(id) = item.bundle_id.parse::<BundleId>() else {
             continue;
@@ -44,7 +44,9 @@ pub(crate) fn run(options: &ResealOptions, config: &Path) -> Result<ExitCode> {
         if item.reason == BlockedReason::Conflict.as_str()
             && wanted.is_none_or(|wanted| wanted == id)
         {
-            let places = conflicts.entry(id).or_default();
+            // Client, host, chain: every path begins so. A name alone may be of two chains.
+            let chain_id = item.path.split('/').nth(2).unwrap_or_default().to_owned();
+            let places = conflicts.entry((chain_id, id)).or_default();
             if !places.contains(&item.destination_id) {
                 places.push(item.destination_id);
             }
@@ -62,8 +64,9 @@ pub(crate) fn run(options: &ResealOptions, config: &Path) -> Result<ExitCode> {
         });
     }
     let mut worst = ExitCode::Ok;
-    for (id, destinations) in conflicts {
+    for ((chain_id, id), destinations) in conflicts {
         let action = Action::Reseal {
+            chain_id,
             bundle_id: id.to_string(),
             destinations,
             reason: options.reason.clone(),

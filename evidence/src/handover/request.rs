@@ -56,6 +56,8 @@ pub enum Action {
     },
     /// Seal a bundle again under a new name, since other bytes were found under its key.
     Reseal {
+        /// Its chain: after a lost spool another bundle may have the same name.
+        chain_id: String,
         /// The bundle.
         bundle_id: String,
         /// Where its key is taken: its deliveries end there.
@@ -164,10 +166,17 @@ impl Request {
             }
             Action::Backfill { destination_id, .. } => check_destination(destination_id)?,
             Action::Reseal {
+                chain_id,
                 bundle_id,
                 destinations,
                 reason,
             } => {
+                if !is_safe_name(chain_id) {
+                    return Err(RequestError::Field {
+                        field: "chain_id",
+                        problem: "is not the id of a chain",
+                    });
+                }
                 if bundle_id.parse::<BundleId>().is_err() {
                     return Err(RequestError::Field {
                         field: "bundle_id",

@@ -208,6 +208,37 @@ fn a_full_clone_overwrites_nothing_and_goes_on_in_a_chain_of_its_own_once_reseal
 }
 
 #[test]
+fn a_conflict_of_a_lost_chain_never_reseals_another_bundle_of_the_same_name() {
+    let shared = Shared::new();
+    let mut original = Clinic::at(&[shared.place()]);
+    start(&mut original);
+    confirm(&mut original, "INC-1");
+    stop(&mut original);
+    let mut clone = Clinic::copy_of(&original, &[shared.place()]);
+    start(&mut original);
+    confirm(&mut original, "INC-2");
+    start(&mut clone);
+    clone.drop_document("two.json", &document("INC-CLONE-2"));
+    clone.wait_until("the conflict", |c| blocked(c) != Value::Array(Vec::new()));
+    stop(&mut clone);
+    // The clone's spool is lost; its next bundles have the numbers of the lost ones.
+    fs::remove_dir_all(clone.state("spool")).unwrap();
+    fs::create_dir(clone.state("spool")).unwrap();
+    start(&mut clone);
+    for n in ["INC-NEW-1", "INC-NEW-2"] {
+        clone.drop_document(&format!("{n}.json"), &document(n));
+        clone.wait_until("the bundle", |c| has(c, n));
+    }
+    let sealed = clone.bundles().len();
+    let reseal = ["reseal", "--all-conflicts", "--reason", "which one?"];
+    let refused = clone.cli(&reseal);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("its spool was lost"), "{said}");
+    assert_eq!(clone.bundles().len(), sealed, "nothing else was resealed");
+}
+
+#[test]
 fn a_lost_spool_a_new_disk_and_new_keys_each_begin_a_chain_that_collides_with_none() {
     let shared = Shared::new();
     let mut host = Clinic::at(&[shared.place()]);
