@@ -73,3 +73,65 @@ pub fn new_chain_id() -> String {
 pub fn utc_day(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    #[test]
+    fn a_new_chain_starts_at_one_and_names_only_where_an_earlier_one_ended() {
+        let earlier = ChainPosition {
+            chain_id: "OLD".to_owned(),
+            sequence: 9,
+            sha256: Sha256::of(b"ninth"),
+        };
+        let head = Head::Empty {
+            chain_id: "NEW".to_owned(),
+            predecessor: Some(earlier.clone()),
+        };
+        assert_eq!((head.chain_id(), head.sequence()), ("NEW", 0));
+        let first = ChainLink {
+            chain_id: "NEW".to_owned(),
+            sequence: 1,
+            previous_sha256: None,
+            predecessor: Some(earlier),
+        };
+        assert_eq!(head.next(), first);
+    }
+
+    #[test]
+    fn each_bundle_names_the_bytes_of_the_one_before_it() {
+        let head = Head::At(ChainPosition {
+            chain_id: "NEW".to_owned(),
+            sequence: 41,
+            sha256: Sha256::of(b"41st"),
+        });
+        assert_eq!((head.chain_id(), head.sequence()), ("NEW", 41));
+        let next = ChainLink {
+            chain_id: "NEW".to_owned(),
+            sequence: 42,
+            previous_sha256: Some(Sha256::of(b"41st")),
+            predecessor: None,
+        };
+        assert_eq!(head.next(), next);
+    }
+
+    #[test]
+    fn a_chains_id_is_a_ulid_and_no_two_are_the_same() {
+        let (one, other) = (new_chain_id(), new_chain_id());
+        assert_ne!(one, other);
+        assert!(ulid::Ulid::from_string(&one).is_ok(), "{one}");
+    }
+
+    #[test]
+    fn the_day_is_that_of_utc_up_to_its_last_moment() {
+        for (at, day) in [
+            ("2026-11-21T23:59:59.999999999Z", "2026-11-21"),
+            ("2026-11-22T00:00:00Z", "2026-11-22"),
+            ("2026-12-31T23:30:00-01:00", "2027-01-01"),
+        ] {
+            assert_eq!(utc_day(at.parse().unwrap()), day.parse().unwrap(), "{at}");
+        }
+    }
+}

@@ -204,4 +204,39 @@ mod tests {
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
     }
+
+    const OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_digest_reads_back_from_each_form_that_it_is_written_in() {
+        let digest = Sha256::of(b"abc");
+        assert_eq!(digest.prefixed(), format!("sha256:{OF_ABC}"));
+        assert_eq!(Sha256::from_prefixed(&digest.prefixed()), Some(digest));
+        assert_eq!(hex::encode(digest.as_bytes()), OF_ABC);
+        assert_eq!(Sha256::from_bytes(*digest.as_bytes()), digest);
+        let json = serde_json::to_string(&digest).unwrap();
+        assert_eq!(json, format!("\"{OF_ABC}\""));
+        assert_eq!(serde_json::from_str::<Sha256>(&json).unwrap(), digest);
+        assert!(serde_json::from_str::<Sha256>("\"abc\"").is_err());
+        assert_eq!(format!("{digest:?}"), format!("Sha256({OF_ABC})"));
+    }
+
+    #[test]
+    fn a_digest_key_is_random_and_comes_back_from_its_64_digits() {
+        let key = DigestKey::generate().unwrap();
+        assert_ne!(key.expose(), DigestKey::generate().unwrap().expose());
+        let text = hex::encode(key.expose());
+        let again = DigestKey::from_hex(&text).unwrap();
+        assert_eq!(again.expose(), key.expose());
+        assert_eq!(again.hmac(b"drop"), key.hmac(b"drop"));
+        for bad in [
+            "",
+            "00",
+            &text[1..],
+            &format!("{text}0"),
+            &text.replace(&text[..1], "g"),
+        ] {
+            assert!(DigestKey::from_hex(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -169,10 +169,11 @@ fn shortened(hint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::testing::{key, other_key};
 
-    fn signed() -> (PrivateKey, Vec<u8>) {
-        let (key, _) = PrivateKey::generate(b"").unwrap();
-        let file = sign(b"evidence", Sha256::of(b"evidence"), &key).unwrap();
+    fn signed() -> (&'static PrivateKey, Vec<u8>) {
+        let key = key();
+        let file = sign(b"evidence", Sha256::of(b"evidence"), key).unwrap();
         (key, file)
     }
 
@@ -195,16 +196,15 @@ mod tests {
     #[test]
     fn another_key_is_named_as_such_and_a_forged_hint_does_not_help() {
         let (key, file) = signed();
-        let (other, _) = PrivateKey::generate(b"").unwrap();
         assert!(matches!(
-            verify(b"evidence", &file, other.public()),
+            verify(b"evidence", &file, other_key().public()),
             Err(SignatureError::OtherKey { .. })
         ));
         let forged = changed(&file, |j| {
-            j["verificationMaterial"]["publicKey"]["hint"] = other.public().hint().into();
+            j["verificationMaterial"]["publicKey"]["hint"] = other_key().public().hint().into();
         });
         assert!(matches!(
-            verify(b"evidence", &forged, other.public()),
+            verify(b"evidence", &forged, other_key().public()),
             Err(SignatureError::Signature(_))
         ));
         assert!(verify(b"evidence", &forged, key.public()).is_err());

@@ -189,9 +189,9 @@ mod tests {
 
     use super::*;
     use crate::chain::Head;
+    use crate::keys::testing::key;
 
     fn seal(kind: Kind, body: &Value) -> Result<SealedBundle, SealError> {
-        let (key, _) = PrivateKey::generate(b"").unwrap();
         let producer = Producer {
             name: "test".to_owned(),
             version: "1".to_owned(),
@@ -215,7 +215,7 @@ mod tests {
             body,
             plan: Vec::new(),
         }
-        .seal(&key)
+        .seal(key())
     }
 
     #[test]
@@ -235,5 +235,31 @@ mod tests {
             seal(Kind::Probe, &doubled),
             Err(SealError::SelfCheck(_) | SealError::Json(_))
         ));
+    }
+
+    #[test]
+    fn a_bundle_is_written_up_to_the_limit_and_not_a_byte_further() {
+        use std::io::Write as _;
+        // One byte is kept for the newline, which comes last.
+        let most = usize::try_from(BUNDLE_MAX_BYTES).unwrap() - 1;
+        let mut written = Capped(vec![0; most - 2]);
+        assert_eq!(written.write(b"xy").unwrap(), 2);
+        assert!(written.write(b"z").is_err());
+        assert_eq!(written.0.len(), most);
+        assert!(written.0.ends_with(b"xy"));
+    }
+
+    #[test]
+    fn what_was_sealed_says_where_it_stands_in_the_chain() {
+        let body = json!({"probe": {}});
+        let sealed = seal(Kind::Probe, &body).unwrap();
+        assert_eq!(sealed.position.sequence, 1);
+        assert_eq!(sealed.position.sha256, Sha256::of(&sealed.bytes));
+        let text = std::str::from_utf8(&sealed.bytes).unwrap();
+        assert!(
+            text.contains("\"generated_at\": \"2026-11-21T10:00:00.000000Z\""),
+            "{text}"
+        );
+        assert!(text.ends_with("}\n"), "{text}");
     }
 }

@@ -169,3 +169,25 @@ pub struct Header {
 pub(super) fn micros<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.6}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_has_one_name_in_json_and_elsewhere() {
+        for kind in [Kind::Incident, Kind::Custody, Kind::Probe] {
+            let json = serde_json::to_value(kind).unwrap();
+            assert_eq!(json.as_str(), Some(kind.as_str()));
+        }
+    }
+
+    #[test]
+    fn of_an_unknown_clock_nothing_is_claimed() {
+        let json = serde_json::to_value(TimeSource::unknown()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"source": "unknown", "synchronised": null, "estimated_error_ms": null})
+        );
+    }
+}

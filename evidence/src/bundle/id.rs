@@ -150,8 +150,29 @@ mod tests {
             "EB-2026112１-0001",
             "EB-20261121-+001",
             "EB-20261121-99999999999999999999999",
+            "EB-202611210-0001",
+            "EB-2026112-0001",
+            "EB-2026112x-0001",
+            "EB-20261121-000x",
+            "EB-+0261121-0001",
         ] {
             assert_eq!(text.parse::<BundleId>(), Err(NotABundleId), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_knows_its_day_its_number_and_the_names_of_its_files() {
+        let day = Date::constant(2026, 11, 21);
+        let id = BundleId::new(day, 42);
+        assert_eq!((id.day(), id.number()), (day, 42));
+        assert_eq!(id.file_name(), "EB-20261121-0042.json");
+        assert_eq!(id.signature_name(), "EB-20261121-0042.json.bundle");
+        assert_eq!(id.locations_name(), "EB-20261121-0042.locations.json");
+    }
+
+    #[test]
+    fn an_objects_path_names_client_host_chain_and_day() {
+        let path = object_path("c", "h", "CHAIN", Date::constant(42, 1, 2), "EB-x.json");
+        assert_eq!(path, "c/h/CHAIN/0042/01/02/EB-x.json");
     }
 }

@@ -6,7 +6,7 @@
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{BUNDLE_VERSION, BundleId, Header};
+use super::{BUNDLE_VERSION, BundleId, ChainLink, Header};
 use crate::digest::Sha256;
 use crate::ijson;
 use crate::incident::StoredFile;
@@ -81,10 +81,7 @@ impl VerifiedBundle {
                 ));
             }
         }
-        let first = header.chain.sequence == 1;
-        if first != header.chain.previous_sha256.is_none()
-            || (!first && header.chain.predecessor.is_some())
-        {
+        if !is_possible(&header.chain) {
             return Err(VerifyError::Inconsistent(
                 "chain.previous_sha256 against chain.sequence",
             ));
@@ -131,6 +128,13 @@ impl VerifiedBundle {
     }
 }
 
+/// Only the first bundle of a chain has none before it, and only it can follow another chain. The
+/// schema says so too; either alone would do.
+const fn is_possible(link: &ChainLink) -> bool {
+    let first = link.sequence == 1;
+    first == link.previous_sha256.is_none() && (first || link.predecessor.is_none())
+}
+
 /// `sha256:` over RFC 8785 of the document without the three fields that the hash leaves out.
 fn content_hash(document: &Value) -> Result<String, VerifyError> {
     let Value::Object(fields) = document else {
@@ -148,13 +152,14 @@ fn content_hash(document: &Value) -> Result<String, VerifyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Draft, Kind, Producer, SealedBundle, TimeSource};
+    use super::super::{ChainPosition, Draft, Kind, Producer, SealedBundle, TimeSource};
     use super::*;
     use crate::chain::{Head, new_chain_id};
     use crate::keys::PrivateKey;
+    use crate::keys::testing::{key, other_key};
 
-    fn sealed() -> (PrivateKey, SealedBundle) {
-        let (key, _) = PrivateKey::generate(b"").unwrap();
+    fn sealed() -> (&'static PrivateKey, SealedBundle) {
+        let key = key();
         let producer = Producer {
             name: "test".to_owned(),
             version: "1".to_owned(),
@@ -178,7 +183,7 @@ mod tests {
             body: serde_json::json!({"probe": {"n": 1}}),
             plan: Vec::new(),
         }
-        .seal(&key)
+        .seal(key)
         .unwrap();
         (key, bundle)
     }
@@ -201,19 +206,18 @@ mod tests {
     fn a_signed_bundle_whose_content_hash_is_wrong_is_refused() {
         let (key, bundle) = sealed();
         assert!(
-            signed_again(&key, &bundle, "{\n", "{ \n").is_ok(),
+            signed_again(key, &bundle, "{\n", "{ \n").is_ok(),
             "white space is no content"
         );
-        let wrong = signed_again(&key, &bundle, "\"n\": 1", "\"n\": 2");
+        let wrong = signed_again(key, &bundle, "\"n\": 1", "\"n\": 2");
         assert!(matches!(wrong, Err(VerifyError::Hash { .. })), "{wrong:?}");
     }
 
     #[test]
     fn a_signed_bundle_that_names_another_key_is_refused() {
         let (key, bundle) = sealed();
-        let (other, _) = PrivateKey::generate(b"").unwrap();
         let named = key.public().key_id();
-        let wrong = signed_again(&key, &bundle, &named, &other.public().key_id());
+        let wrong = signed_again(key, &bundle, &named, &other_key().public().key_id());
         assert!(
             matches!(wrong, Err(VerifyError::Inconsistent(_))),
             "{wrong:?}"
@@ -225,5 +229,90 @@ mod tests {
         let (key, bundle) = sealed();
         let wrong = VerifiedBundle::verify(b"not even JSON", &bundle.signature, key.public());
         assert!(matches!(wrong, Err(VerifyError::Signature(_))), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_verified_bundle_gives_what_was_signed() {
+        let (key, bundle) = sealed();
+        let verified =
+            VerifiedBundle::verify(&bundle.bytes, &bundle.signature, key.public()).unwrap();
+        assert_eq!(verified.header().bundle_id, "EB-20261121-0001");
+        assert_eq!(verified.document()["probe"], serde_json::json!({"n": 1}));
+        assert_eq!(verified.sha256(), Sha256::of(&bundle.bytes));
+        assert_eq!(verified.artifacts(), []);
+    }
+
+    /// A document whose content hash is right, signed, whatever else it says.
+    fn signed_with(
+        key: &PrivateKey,
+        bundle: &SealedBundle,
+        change: impl Fn(&mut Value),
+    ) -> Result<VerifiedBundle, VerifyError> {
+        let mut document: Value = serde_json::from_slice(&bundle.bytes).unwrap();
+        change(&mut document);
+        document["evidence_bundle_hash"] = content_hash(&document).unwrap().into();
+        let bytes = serde_json::to_vec(&document).unwrap();
+        let file = signature::sign(&bytes, Sha256::of(&bytes), key).unwrap();
+        VerifiedBundle::verify(&bytes, &file, key.public())
+    }
+
+    #[test]
+    fn a_signed_bundle_that_names_another_signature_file_is_refused() {
+        let (key, bundle) = sealed();
+        assert!(signed_with(key, &bundle, |_| {}).is_ok());
+        let refused = signed_with(key, &bundle, |d| {
+            d["signatures"][0]["file"] = "EB-20261121-0002.json.bundle".into();
+        });
+        assert!(
+            matches!(refused, Err(VerifyError::Inconsistent(_))),
+            "{refused:?}"
+        );
+    }
+
+    #[test]
+    fn only_the_first_of_a_chain_has_none_before_it_and_only_it_follows_another_chain() {
+        let (key, bundle) = sealed();
+        let previous = Some(Sha256::of(b"previous"));
+        let predecessor = Some(ChainPosition {
+            chain_id: "01K8XAMP1E0000000000000001".to_owned(),
+            sequence: 9,
+            sha256: Sha256::of(b"ninth"),
+        });
+        for (sequence, previous_sha256, predecessor, possible) in [
+            (1, None, None, true),
+            (1, None, predecessor.clone(), true),
+            (1, previous, None, false),
+            (1, previous, predecessor.clone(), false),
+            (2, previous, None, true),
+            (2, previous, predecessor.clone(), false),
+            (2, None, None, false),
+            (2, None, predecessor, false),
+        ] {
+            let link = ChainLink {
+                chain_id: "01K8XAMP1E0000000000000000".to_owned(),
+                sequence,
+                previous_sha256,
+                predecessor,
+            };
+            assert_eq!(is_possible(&link), possible, "{link:?}");
+            let link_json = serde_json::to_value(&link).unwrap();
+            let verified = signed_with(key, &bundle, |d| d["chain"] = link_json.clone());
+            assert_eq!(verified.is_ok(), possible, "{link:?}: {verified:?}");
+        }
+    }
+
+    #[test]
+    fn the_content_hash_leaves_out_itself_the_signatures_and_the_locations_only() {
+        let (_, bundle) = sealed();
+        let document: Value = serde_json::from_slice(&bundle.bytes).unwrap();
+        let hash = content_hash(&document).unwrap();
+        assert_eq!(document["evidence_bundle_hash"], hash.as_str());
+        for name in document.as_object().unwrap().keys() {
+            let mut changed = document.clone();
+            changed[name] = "changed".into();
+            let same = content_hash(&changed).unwrap() == hash;
+            assert_eq!(same, NOT_HASHED.contains(&name.as_str()), "{name}");
+        }
+        assert!(content_hash(&Value::Null).is_err());
     }
 }

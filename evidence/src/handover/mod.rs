@@ -40,3 +40,19 @@ pub const REQUEST_SUFFIX: &str = ".request.json";
 pub const ANSWER_SUFFIX: &str = ".answer.json";
 /// No request and no answer is larger.
 pub const REQUEST_MAX_BYTES: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u64 = 1024;
+
+    /// Each limit is one side's promise and the other side's refusal, so none may slip.
+    #[test]
+    fn the_limits_are_those_of_the_format() {
+        assert_eq!(ORDER_MAX_BYTES, 16 * KIB * KIB);
+        assert_eq!(RECEIPT_MAX_BYTES, KIB * KIB);
+        assert_eq!(NOTICE_MAX_BYTES, 16 * KIB);
+        assert_eq!(REQUEST_MAX_BYTES, 64 * KIB);
+    }
+}

@@ -150,4 +150,24 @@ mod tests {
             assert!(Notice::parse(changed.as_bytes()).is_err(), "{to}");
         }
     }
+
+    #[test]
+    fn a_place_and_a_reason_may_be_long_but_not_endless() {
+        let with = |uri_bytes: usize, reason_bytes: usize| Notice {
+            uri: "s".repeat(uri_bytes),
+            reason: "r".repeat(reason_bytes),
+            ..notice(None)
+        };
+        let long = with(2048, crate::handover::REASON_MAX_BYTES);
+        assert_eq!(Notice::parse(&long.to_bytes()).unwrap(), long);
+        for longer in [
+            with(2049, 1),
+            with(1, crate::handover::REASON_MAX_BYTES + 1),
+        ] {
+            assert!(matches!(
+                Notice::parse(&longer.to_bytes()),
+                Err(NoticeError::Inconsistent)
+            ));
+        }
+    }
 }

@@ -182,3 +182,160 @@ pub fn is_safe_name(name: &str) -> bool {
 pub fn is_safe_path(path: &str) -> bool {
     path.len() <= 900 && path.split('/').all(is_safe_name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Order {
+        let object = |role, path: &str| OrderedObject {
+            bundle_id: "EB-20261121-0001".to_owned(),
+            sequence: 1,
+            role,
+            path: path.to_owned(),
+            size_bytes: 5,
+            sha256: Sha256::of(b"bytes"),
+        };
+        let destination = |id: &str| OrderedDestination {
+            destination_id: id.to_owned(),
+            uri: "s3://bucket/prefix/".to_owned(),
+            object_lock_mode: "COMPLIANCE".to_owned(),
+            retention_days: 1,
+        };
+        Order {
+            order_version: 1,
+            order_id: "CHAIN-000000000001".to_owned(),
+            client_id: "c".to_owned(),
+            host_id: "h".to_owned(),
+            chain_id: "CHAIN".to_owned(),
+            created_at: Timestamp::UNIX_EPOCH,
+            destinations: vec![destination("main"), destination("second")],
+            objects: vec![
+                object(Role::Signature, "c/h/EB.json.bundle"),
+                object(Role::Bundle, "c/h/EB.json"),
+            ],
+        }
+    }
+
+    /// What an order is refused for after `change`.
+    fn refused(change: impl Fn(&mut Order)) -> OrderError {
+        let mut order = order();
+        change(&mut order);
+        Order::parse(&order.to_bytes()).expect_err("it should have been refused")
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let order = order();
+        let bytes = order.to_bytes();
+        assert_eq!(Order::parse(&bytes).unwrap(), order);
+        assert!(bytes.ends_with(b"}\n"));
+    }
+
+    #[test]
+    fn an_order_of_another_version_or_with_a_field_too_many_is_refused() {
+        assert!(matches!(
+            refused(|o| o.order_version = 2),
+            OrderError::Version(2)
+        ));
+        let text = String::from_utf8(order().to_bytes()).unwrap();
+        let more = text.replacen('{', "{\"more\":1,", 1);
+        assert!(matches!(
+            Order::parse(more.as_bytes()),
+            Err(OrderError::Json(_))
+        ));
+    }
+
+    #[test]
+    fn nothing_in_an_order_leaves_its_folder() {
+        let unsafe_name = |error| matches!(error, OrderError::UnsafeName(_));
+        assert!(unsafe_name(refused(|o| o.order_id = "../x".to_owned())));
+        assert!(unsafe_name(refused(
+            |o| o.objects[1].path = "c/../x".to_owned()
+        )));
+        assert!(unsafe_name(refused(
+            |o| o.objects[1].bundle_id = "a/b".to_owned()
+        )));
+        assert!(unsafe_name(refused(|o| {
+            o.destinations[1].destination_id = "a/b".to_owned();
+        })));
+    }
+
+    #[test]
+    fn an_order_that_is_empty_or_says_a_thing_twice_is_refused() {
+        let inconsistent = |error| matches!(error, OrderError::Inconsistent(_));
+        assert!(inconsistent(refused(|o| o.objects.clear())));
+        assert!(inconsistent(refused(|o| o.destinations.clear())));
+        assert!(inconsistent(refused(|o| {
+            o.objects[1].path = o.objects[0].path.clone();
+        })));
+        assert!(inconsistent(refused(|o| {
+            o.destinations[1].destination_id = o.destinations[0].destination_id.clone();
+        })));
+    }
+
+    #[test]
+    fn an_order_without_a_compliance_lock_for_some_time_is_refused() {
+        let inconsistent = |error| matches!(error, OrderError::Inconsistent(_));
+        assert!(inconsistent(refused(|o| {
+            o.destinations[1].object_lock_mode = "GOVERNANCE".to_owned();
+        })));
+        assert!(inconsistent(refused(
+            |o| o.destinations[1].retention_days = 0
+        )));
+    }
+
+    #[test]
+    fn a_role_has_one_name_in_json_and_elsewhere() {
+        for role in [Role::Artifact, Role::Signature, Role::Bundle] {
+            let json = serde_json::to_value(role).unwrap();
+            assert_eq!(json.as_str(), Some(role.as_str()));
+            assert_eq!(Role::from_name(role.as_str()), Some(role));
+        }
+        assert_eq!(Role::from_name("custody"), None);
+    }
+
+    #[test]
+    fn only_names_that_stay_in_their_folder_and_are_seen_are_safe() {
+        let longest = "x".repeat(128);
+        for name in ["a", "a.b", "EB-20261121-0001.json.bundle", "_-", &longest] {
+            assert!(is_safe_name(name), "{name}");
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            ".x",
+            "a/b",
+            "a\\b",
+            "a b",
+            "ä",
+            "a\n",
+            "a\0",
+            &"x".repeat(129),
+        ] {
+            assert!(!is_safe_name(name), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_made_of_safe_names_and_has_room_for_a_prefix() {
+        let folder = format!("{}/", "x".repeat(99));
+        let longest = format!("{}{}", folder.repeat(8), "x".repeat(100));
+        assert_eq!(longest.len(), 900);
+        for path in ["a", "a/b", &longest] {
+            assert!(is_safe_path(path), "{path}");
+        }
+        for path in [
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            "a/../b",
+            "./a",
+            &format!("{longest}x"),
+        ] {
+            assert!(!is_safe_path(path), "{path:?}");
+        }
+    }
+}

@@ -106,3 +106,75 @@ impl Receipt {
         Ok(receipt)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handover::{RECEIPT_MAX_BYTES, RECEIPT_MAX_CONFIRMATIONS};
+
+    fn confirmation() -> Confirmation {
+        let path = format!("{}/EB-20261121-0001.json", "x".repeat(300));
+        Confirmation {
+            order_id: "CHAIN-000000000001".to_owned(),
+            bundle_id: "EB-20261121-0001".to_owned(),
+            uri: format!("s3://bucket/prefix/{path}"),
+            path,
+            sha256: Sha256::of(b"bytes"),
+            size_bytes: 5,
+            destination_id: "main".to_owned(),
+            version_id: "v".repeat(64),
+            etag: None,
+            proof: Proof::ServerSha256,
+            object_lock_mode: "COMPLIANCE".to_owned(),
+            retain_until: Timestamp::UNIX_EPOCH,
+            server_date: Timestamp::UNIX_EPOCH,
+            confirmed_at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    fn receipt(confirmations: usize) -> Receipt {
+        Receipt {
+            receipt_version: 1,
+            receipt_id: "01JDA0000000000000000000AB".to_owned(),
+            reported_at: Timestamp::UNIX_EPOCH,
+            confirmations: vec![confirmation(); confirmations],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_up_to_the_limit_of_confirmations() {
+        for confirmations in [0, 1, RECEIPT_MAX_CONFIRMATIONS] {
+            let receipt = receipt(confirmations);
+            assert_eq!(Receipt::parse(&receipt.to_bytes()).unwrap(), receipt);
+        }
+        assert!(matches!(
+            Receipt::parse(&receipt(RECEIPT_MAX_CONFIRMATIONS + 1).to_bytes()),
+            Err(ReceiptError::TooMany(n)) if n == RECEIPT_MAX_CONFIRMATIONS + 1
+        ));
+    }
+
+    #[test]
+    fn a_full_receipt_is_within_what_the_agent_reads() {
+        let bytes = receipt(RECEIPT_MAX_CONFIRMATIONS).to_bytes();
+        assert!((bytes.len() as u64) <= RECEIPT_MAX_BYTES, "{}", bytes.len());
+        assert!(bytes.ends_with(b"}\n"));
+    }
+
+    #[test]
+    fn a_receipt_of_another_version_or_with_a_field_too_many_is_refused() {
+        let text = String::from_utf8(receipt(1).to_bytes()).unwrap();
+        let changed = |from: &str, to: &str| {
+            let changed = text.replacen(from, to, 1);
+            assert_ne!(changed, text);
+            Receipt::parse(changed.as_bytes())
+        };
+        assert!(matches!(
+            changed("\"receipt_version\":1", "\"receipt_version\":2"),
+            Err(ReceiptError::Version(2))
+        ));
+        assert!(matches!(
+            changed("\"proof\"", "\"more\":1,\"proof\""),
+            Err(ReceiptError::Json(_))
+        ));
+    }
+}

@@ -316,4 +316,110 @@ mod tests {
             assert!(Request::parse(changed.as_bytes()).is_err(), "{to}");
         }
     }
+
+    fn parse(action: Action) -> Result<Request, RequestError> {
+        let request = Request {
+            action,
+            ..request()
+        };
+        let parsed = Request::parse(&request.to_bytes());
+        if let Ok(parsed) = &parsed {
+            assert_eq!(*parsed, request);
+        }
+        parsed
+    }
+
+    #[test]
+    fn a_reason_may_have_a_thousand_bytes() {
+        let longest = Action::Retire {
+            destination_id: "old".to_owned(),
+            reason: "x".repeat(REASON_MAX_BYTES),
+        };
+        assert!(parse(longest).is_ok());
+    }
+
+    #[test]
+    fn what_is_backfilled_is_a_destination() {
+        let backfill = |id: &str| {
+            parse(Action::Backfill {
+                destination_id: id.to_owned(),
+                since: None,
+            })
+        };
+        assert!(backfill("new").is_ok());
+        assert!(backfill("../new").is_err());
+    }
+
+    #[test]
+    fn what_is_resealed_is_a_bundle_of_a_chain_at_some_destinations() {
+        let reseal = |chain_id: &str, bundle_id: &str, destinations: Vec<&str>| {
+            parse(Action::Reseal {
+                chain_id: chain_id.to_owned(),
+                bundle_id: bundle_id.to_owned(),
+                destinations: destinations.into_iter().map(str::to_owned).collect(),
+                reason: "other bytes are stored there".to_owned(),
+            })
+        };
+        let (chain, bundle) = ("01JDA0000000000000000000CH", "EB-20261121-0001");
+        assert!(reseal(chain, bundle, vec!["main"]).is_ok());
+        assert!(reseal(chain, bundle, vec!["main"; MAX_DESTINATIONS]).is_ok());
+        for refused in [
+            reseal("a/b", bundle, vec!["main"]),
+            reseal(chain, "EB-20261121-1", vec!["main"]),
+            reseal(chain, bundle, vec![]),
+            reseal(chain, bundle, vec!["main"; MAX_DESTINATIONS + 1]),
+            reseal(chain, bundle, vec!["main", "../x"]),
+        ] {
+            assert!(
+                matches!(refused, Err(RequestError::Field { .. })),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_answer_of_another_version_is_refused() {
+        let answer = Answer {
+            answer_version: 2,
+            request_id: request().request_id,
+            ok: true,
+            message: "done".to_owned(),
+            details: Map::new(),
+        };
+        assert!(matches!(
+            Answer::parse(&answer.to_bytes()),
+            Err(RequestError::Version(2))
+        ));
+    }
+
+    #[test]
+    fn an_action_has_one_name_in_json_and_elsewhere() {
+        let action = request().action;
+        let json = serde_json::to_value(&action).unwrap();
+        assert_eq!(json["kind"], action.as_str());
+    }
+
+    #[test]
+    fn who_asked_is_told_with_whose_login_it_was() {
+        let requester = request().requested_by;
+        assert_eq!(requester.to_string(), "uid 0 (sudo by mia)");
+        let requester = Requester {
+            uid: 7,
+            sudo_user: None,
+        };
+        assert_eq!(requester.to_string(), "uid 7");
+    }
+
+    #[test]
+    fn a_request_id_is_26_letters_and_digits() {
+        assert!(is_request_id("01JDA0000000000000000000AB"));
+        for id in [
+            "",
+            "01JDA0000000000000000000A",
+            "01JDA0000000000000000000ABC",
+            "01JDA00000000000000000/0AB",
+        ] {
+            assert!(!is_request_id(id), "{id}");
+        }
+    }
 }

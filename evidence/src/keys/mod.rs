@@ -6,6 +6,8 @@
 mod file;
 mod private;
 mod public;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use private::PrivateKey;
 pub use public::PublicKey;

@@ -20,10 +20,7 @@ impl PrivateKey {
     /// # Errors
     /// When the random generator or the crypto library fails.
     pub fn generate(password: &[u8]) -> Result<(Self, Zeroizing<String>), KeyError> {
-        let document =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
-                .map_err(|e| KeyError::Crypto(e.to_string()))?;
-        let pkcs8 = Zeroizing::new(document.as_ref().to_vec());
+        let pkcs8 = new_pkcs8()?;
         let key = Self::from_pkcs8(&pkcs8)?;
         let text = file::encrypt(&pkcs8, password)?;
         Ok((key, text))
@@ -37,7 +34,7 @@ impl PrivateKey {
         Self::from_pkcs8(&file::decrypt(text, password)?)
     }
 
-    fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
+    pub(super) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
         let pair = KeyPair::from_pkcs8_der(pkcs8).map_err(|_| KeyError::Algorithm)?;
         let der = pair
             .public_key_der()
@@ -67,6 +64,14 @@ impl PrivateKey {
     }
 }
 
+/// A new key, unencrypted.
+pub(super) fn new_pkcs8() -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let document =
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+            .map_err(|e| KeyError::Crypto(e.to_string()))?;
+    Ok(Zeroizing::new(document.as_ref().to_vec()))
+}
+
 impl std::fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "PrivateKey({})", self.public.key_id())
@@ -75,6 +80,7 @@ impl std::fmt::Debug for PrivateKey {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{key, other_key};
     use super::*;
 
     #[test]
@@ -88,8 +94,7 @@ mod tests {
 
     #[test]
     fn a_signature_verifies_with_its_key_and_with_no_other() {
-        let (key, _) = PrivateKey::generate(b"").unwrap();
-        let (other, _) = PrivateKey::generate(b"").unwrap();
+        let (key, other) = (key(), other_key());
         let signature = key.sign(b"message").unwrap();
         assert!(key.public().verifies(b"message", &signature));
         assert!(!key.public().verifies(b"messagE", &signature));
@@ -98,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_public_key_survives_its_pem_form() {
-        let (key, _) = PrivateKey::generate(b"").unwrap();
+        let key = key();
         let pem = key.public().to_pem();
         assert_eq!(&PublicKey::from_pem(&pem).unwrap(), key.public());
         assert!(PublicKey::from_pem("nonsense").is_err());
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn debug_output_shows_no_secret() {
-        let (key, _) = PrivateKey::generate(b"").unwrap();
+        let key = key();
         assert_eq!(
             format!("{key:?}"),
             format!("PrivateKey({})", key.public().key_id())
