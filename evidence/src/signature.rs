@@ -243,4 +243,47 @@ mod tests {
             Err(SignatureError::Format(_))
         ));
     }
+
+    #[test]
+    fn no_signature_file_is_nearly_as_large_as_a_reader_allows() {
+        let (_, file) = signed();
+        assert!((file.len() as u64) < SIGNATURE_MAX_BYTES / 16);
+    }
+
+    #[test]
+    fn a_hint_that_names_another_key_is_shown_without_what_a_terminal_obeys() {
+        let (key, file) = signed();
+        let shown = |hint: &str| {
+            let named = changed(&file, |j| {
+                j["verificationMaterial"]["publicKey"]["hint"] = hint.into();
+            });
+            match verify(b"evidence", &named, key.public()) {
+                Err(SignatureError::OtherKey { expected, found }) => {
+                    assert_eq!(expected, key.public().hint());
+                    found
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(shown("other\u{1b}[31m\n\u{202e}key"), "other[31mkey");
+        assert_eq!(shown(&"x".repeat(65)), "x".repeat(64));
+    }
+
+    #[test]
+    fn another_digest_or_algorithm_in_the_file_is_refused() {
+        let (key, file) = signed();
+        for (name, value) in [
+            ("algorithm", "SHA2_512".to_owned()),
+            (
+                "digest",
+                STANDARD.encode(Sha256::of(b"evidencE").as_bytes()),
+            ),
+        ] {
+            let other = changed(&file, |j| {
+                j["messageSignature"]["messageDigest"][name] = value.clone().into();
+            });
+            let refused = verify(b"evidence", &other, key.public());
+            assert_eq!(refused, Err(SignatureError::Digest), "{name}");
+        }
+    }
 }

@@ -79,8 +79,8 @@ impl FromStr for BundleId {
             .strip_prefix("EB-")
             .and_then(|rest| rest.split_once('-'))
             .ok_or(NotABundleId)?;
-        let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
-        if day.len() != 8 || number.len() < 4 || !digits(day) || !digits(number) {
+        // Cut below, so in eight bytes of ASCII.
+        if day.len() != 8 || !day.bytes().all(|b| b.is_ascii_digit()) {
             return Err(NotABundleId);
         }
         let part =
@@ -91,7 +91,7 @@ impl FromStr for BundleId {
             day,
             number: number.parse().map_err(|_| NotABundleId)?,
         };
-        // One spelling per bundle: `00001` is refused where `0001` is meant.
+        // One spelling per bundle: `00001`, `+001` and `1` are refused where `0001` is meant.
         if id.number == 0 || id.to_string() != text {
             Err(NotABundleId)
         } else {
@@ -155,6 +155,9 @@ mod tests {
             "EB-2026112x-0001",
             "EB-20261121-000x",
             "EB-+0261121-0001",
+            "EB-202é121-0001",
+            "EB-20261121-1",
+            "EB-20261121-",
         ] {
             assert_eq!(text.parse::<BundleId>(), Err(NotABundleId), "{text}");
         }

@@ -96,11 +96,9 @@ pub fn is_security_rule_citation(text: &str) -> bool {
         }
     }
     LEAVES.iter().any(|leaf| {
-        leaf.strip_prefix(citation.as_str()).is_some_and(|rest| {
-            !citation.is_empty()
-                && citation.len() >= "164.308".len()
-                && (rest.is_empty() || rest.starts_with('('))
-        })
+        // What is cut short within a number or a paragraph goes on with something else.
+        leaf.strip_prefix(citation.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('('))
     })
 }
 

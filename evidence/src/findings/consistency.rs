@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::citation::is_security_rule_citation;
 use super::{Finding, Findings, RESOLUTION_STATUSES, RESOLUTION_TYPES, RESULTS, SEVERITIES, code};
 use crate::ijson::presentable;
-use crate::incident::{Action, IncidentBody, WrittenTime};
+use crate::incident::{Action, IncidentBody};
 
 /// A time may lie so far ahead of this host's clock before it counts as in the future.
 const FUTURE_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -153,22 +153,20 @@ fn times(body: &IncidentBody, now: Timestamp, findings: &mut Findings) {
         &execution.timestamp_end,
     ));
 
-    let mut latest: Option<&WrittenTime> = None;
+    let mut latest: Option<Timestamp> = None;
     for (path, time) in ordered {
-        if time.at().duration_since(now) > FUTURE_TOLERANCE {
+        let at = time.at();
+        if at.duration_since(now) > FUTURE_TOLERANCE {
             findings.add(
                 code::TIME_IN_FUTURE,
                 path.clone(),
                 "later than this host's clock",
             );
         }
-        match latest {
-            Some(before) if before.at().duration_since(time.at()) > TIME_TOLERANCE => {
-                findings.add(code::TIME_ORDER, path, "earlier than what it should follow");
-            }
-            Some(before) if before.at() > time.at() => {}
-            _ => latest = Some(time),
+        if latest.is_some_and(|before| before.duration_since(at) > TIME_TOLERANCE) {
+            findings.add(code::TIME_ORDER, path, "earlier than what it should follow");
         }
+        latest = latest.max(Some(at));
     }
 }
 
@@ -204,7 +202,7 @@ fn hashes(body: &IncidentBody, findings: &mut Findings) {
     }
     for (name, text) in checksums(&body.artifacts.checksums) {
         let name = name.replace('~', "~0").replace('/', "~1");
-        let path = presentable(format!("/artifacts/checksums/{name}"));
+        let path = presentable(&format!("/artifacts/checksums/{name}"));
         check(path, text, is_checksum(text));
     }
 }

@@ -80,9 +80,7 @@ impl Findings {
 
     /// Counts `number` more that are not listed.
     pub(crate) fn add_unlisted(&mut self, code: &'static str, number: usize) {
-        if number > 0 {
-            self.counts(code).1 += number;
-        }
+        self.counts(code).1 += number;
     }
 
     fn counts(&mut self, code: &'static str) -> &mut (&'static str, usize, usize) {

@@ -147,6 +147,9 @@ mod tests {
             "1.7976931348623157e308",
             "0.30000000000000004",
             "123456789.12345678",
+            "0.000000000000000000001",
+            "100000000000000000000000e-5",
+            "0.00012345678901234567",
         ] {
             assert!(!must_stay_text(token), "{token}");
         }
@@ -192,6 +195,37 @@ mod tests {
             "+1e400",
         ] {
             assert!(!must_stay_text(token), "{token}");
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_its_digits_and_where_the_last_of_them_stands() {
+        for (token, negative, digits, exponent) in [
+            ("0", false, 0, 0),
+            ("-0.00e7", true, 0, 0),
+            ("1", false, 1, 0),
+            ("-120", true, 12, 1),
+            ("12.50", false, 125, -1),
+            ("0.0030", false, 3, -3),
+            ("1.5e3", false, 15, 2),
+            ("907E-2", false, 907, -2),
+            ("12345678901234567", false, 12_345_678_901_234_567, 0),
+        ] {
+            let decimal = Decimal {
+                negative,
+                digits,
+                exponent,
+            };
+            let found = Parts::of(token).and_then(|parts| parts.decimal());
+            assert_eq!(found, Some(decimal), "{token}");
+        }
+        for too_long in [
+            "123456789012345678",
+            "1e99999999999999999999",
+            "1.5e-9223372036854775808",
+        ] {
+            let found = Parts::of(too_long).and_then(|parts| parts.decimal());
+            assert_eq!(found, None, "{too_long}");
         }
     }
 }

@@ -24,16 +24,12 @@ pub(super) fn from_inner(steps: &[Step]) -> String {
             Step::Element(index) => out.push_str(&index.to_string()),
         }
     }
-    presentable(out)
+    presentable(&out)
 }
 
 /// `pointer` without control and direction-changing characters, and at most 200 characters long.
 #[must_use]
-pub fn presentable(pointer: String) -> String {
-    let fits = pointer.len() <= MAX_CHARS || pointer.chars().count() <= MAX_CHARS;
-    if fits && !pointer.chars().any(is_unsafe_to_show) {
-        return pointer;
-    }
+pub fn presentable(pointer: &str) -> String {
     let mut shown = pointer.chars().filter(|c| !is_unsafe_to_show(*c));
     let mut out: String = shown.by_ref().take(MAX_CHARS).collect();
     if shown.next().is_some() {
@@ -64,18 +60,23 @@ mod tests {
 
     #[test]
     fn a_pointer_is_cut_to_200_characters_and_says_so() {
-        let shown = presentable(format!("/{}", "é".repeat(500)));
+        let shown = presentable(&format!("/{}", "é".repeat(500)));
         assert_eq!(shown.chars().count(), 200);
         assert!(shown.ends_with('…'));
         let exact = format!("/{}", "é".repeat(199));
-        assert_eq!(presentable(exact.clone()), exact);
+        assert_eq!(presentable(&exact), exact);
     }
 
     #[test]
     fn a_pointer_holds_no_control_or_direction_characters() {
-        assert_eq!(
-            presentable("/a\u{1b}[31m\n\u{202e}b\u{85}".into()),
-            "/a[31mb"
-        );
+        assert_eq!(presentable("/a\u{1b}[31m\n\u{202e}b\u{85}"), "/a[31mb");
+    }
+
+    #[test]
+    fn a_pointer_that_fits_once_it_is_safe_is_not_cut() {
+        let safe = format!("/{}", "x".repeat(199));
+        assert_eq!(presentable(&format!("{safe}\u{202e}\n")), safe);
+        let longer = presentable(&format!("{safe}\u{202e}x"));
+        assert_eq!(longer, format!("/{}…", "x".repeat(198)));
     }
 }

@@ -325,3 +325,15 @@ fn an_error_quotes_no_content() {
         assert!(!format!("{error:?} {error}").contains(secret), "{error:?}");
     }
 }
+
+#[test]
+fn an_error_says_where_it_is_and_by_which_code() {
+    let error = read(b"{\n\"a\": x}", 32).unwrap_err();
+    assert!(error.message.contains("line 2 column 6"), "{error}");
+    let error = read(b"{\n\"a\":1,\"a\":2}", 32).unwrap_err();
+    assert!(error.message.contains("at line 2 column "), "{error}");
+    for code in Code::ALL {
+        assert_eq!(code.to_string(), code.as_str());
+        assert!(!code.as_str().contains(char::is_whitespace) && !code.as_str().is_empty());
+    }
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{HEADER_FIELDS, Incident, IncidentBody, Limits, MAX_NAME_CHARS};
+use super::{HEADER_FIELDS, Incident, IncidentBody, Limits, MAX_DOCUMENT_DEPTH, MAX_NAME_CHARS};
 use crate::findings::{MAX_PER_CODE, consistency};
 use crate::ijson;
 
@@ -360,4 +360,53 @@ fn only_an_object_is_a_document() {
             code
         );
     }
+}
+
+#[test]
+fn a_document_may_be_as_deep_as_a_bundle_can_hold_and_no_deeper() {
+    let limits = Limits {
+        max_depth: usize::MAX,
+    };
+    let nested = |depth: usize| {
+        // The document is the first, and what it does not know the second.
+        let mut drop = serde_json::to_string(&backup_failure()).unwrap();
+        let deep = format!("{}{}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        drop.insert_str(1, &format!("\"deep\":{deep},"));
+        Incident::parse(drop.as_bytes(), &limits)
+    };
+    let deepest = nested(MAX_DOCUMENT_DEPTH).unwrap();
+    let sealed = serde_json::to_vec(&deepest.body).unwrap();
+    assert!(ijson::read(&sealed, ijson::MAX_DEPTH).is_ok());
+    assert_eq!(nested(MAX_DOCUMENT_DEPTH + 1).unwrap_err().code, "too_deep");
+}
+
+#[test]
+fn a_list_of_files_that_is_none_is_kept_under_extra_and_found_there() {
+    let mut drop = serde_json::to_string(&backup_failure()).unwrap();
+    drop = drop.replacen("\"checksums\":", "\"files\":1e400,\"checksums\":", 1);
+    let incident = parse(drop.as_bytes());
+    let paths: Vec<_> = incident.findings.iter().map(|f| f.path.as_str()).collect();
+    assert_eq!(paths, ["/extra/artifacts/files", "/extra/artifacts/files"]);
+    assert_eq!(incident.body.extra["artifacts"]["files"], "1e400");
+}
+
+#[test]
+fn a_body_answers_what_custody_lists_of_it() {
+    let drop = backup_failure();
+    let body = parse_value(&drop).body;
+    let (incident, execution) = (&drop["incident"], &drop["execution"]);
+    assert_eq!(incident["incident_id"], body.incident_id());
+    assert_eq!(incident["event_type"], body.event_type());
+    assert_eq!(incident["severity"], body.severity());
+    assert_eq!(incident["detected_at"], body.detected_at().as_str());
+    assert_eq!(incident["hipaa_controls"], json!(body.hipaa_controls()));
+    assert_eq!(execution["resolution_type"], body.resolution_type());
+    assert_eq!(
+        drop["outputs"]["resolution_status"],
+        body.resolution_status()
+    );
+    assert!(body.sla_met());
+    let mut late = drop;
+    late["execution"]["sla_met"] = json!(false);
+    assert!(!parse_value(&late).body.sla_met());
 }

@@ -173,4 +173,15 @@ mod tests {
             assert_eq!(text.parse::<WrittenTime>(), Err(NotATime), "{text}");
         }
     }
+
+    #[test]
+    fn a_time_is_shown_and_sealed_as_it_was_written() {
+        let text = "2025-10-31T16:32:01.0+02:00";
+        let time: WrittenTime = text.parse().unwrap();
+        assert_eq!(time.to_string(), text);
+        let json = serde_json::to_string(&time).unwrap();
+        assert_eq!(json, format!("\"{text}\""));
+        assert_eq!(serde_json::from_str::<WrittenTime>(&json).unwrap(), time);
+        assert!(serde_json::from_str::<WrittenTime>("\"yesterday\"").is_err());
+    }
 }

@@ -190,6 +190,36 @@ mod tests {
     }
 
     #[test]
+    fn other_forms_of_the_envelope_are_refused_before_anything_is_computed() {
+        let text = encrypt(b"secret pkcs8", b"pw").unwrap();
+        type Change = fn(&mut serde_json::Value);
+        let format: [Change; 5] = [
+            |j| j["kdf"]["name"] = "pbkdf2".into(),
+            |j| j["cipher"]["name"] = "aes-gcm".into(),
+            |j| j["cipher"]["nonce"] = STANDARD.encode([0; NONCE_BYTES - 1]).into(),
+            |j| j["cipher"]["nonce"] = STANDARD.encode([0; NONCE_BYTES + 1]).into(),
+            |j| j["ciphertext"] = STANDARD.encode([0; TAG_BYTES - 1]).into(),
+        ];
+        for (case, change) in format.into_iter().enumerate() {
+            let refused = decrypt(&with_json(&text, change), b"pw");
+            assert!(matches!(refused, Err(KeyError::Format(_))), "{case}");
+        }
+        let costs: [Change; 2] = [
+            |j| j["kdf"]["params"]["r"] = 1.into(),
+            |j| j["kdf"]["params"]["p"] = 2.into(),
+        ];
+        for change in costs {
+            let refused = decrypt(&with_json(&text, change), b"pw");
+            assert!(matches!(refused, Err(KeyError::Kdf { .. })));
+        }
+        // A tag without a message has the form; no password opens it.
+        let empty = with_json(&text, |j| {
+            j["ciphertext"] = STANDARD.encode([0; TAG_BYTES]).into()
+        });
+        assert!(matches!(decrypt(&empty, b"pw"), Err(KeyError::Password)));
+    }
+
+    #[test]
     fn files_of_another_kind_are_refused_with_their_label() {
         let text = pem::encode(&pem::Pem::new("PRIVATE KEY", b"x".to_vec()));
         let error = decrypt(&text, b"").unwrap_err();

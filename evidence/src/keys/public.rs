@@ -102,3 +102,50 @@ impl fmt::Debug for PublicKey {
         write!(f, "PublicKey({})", self.key_id())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{key, other_key};
+    use super::*;
+
+    /// A P-384 key, made by `openssl ecparam -name secp384r1 -genkey | openssl ec -pubout`.
+    const P384: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEb2qbfwBioE4CbHO+QPfTDb0/v6nJNiSJ\n\
+        7XGmoxxdkUoWVtj40uRDTonwuAmH9iVdbPCcL52fhg4nGGXezSN86Tu+aLWGrenr\n\
+        B+4lveNtplMBdZaup7Cm8bJEU2s3qDt6\n\
+        -----END PUBLIC KEY-----\n";
+
+    #[test]
+    fn a_key_is_known_by_the_digest_of_its_der_form() {
+        let public = key().public();
+        let der = pem::parse(public.to_pem()).unwrap();
+        let digest = Sha256::of(der.contents());
+        assert_eq!(public.fingerprint(), digest);
+        assert_eq!(public.key_id(), digest.prefixed());
+        assert_eq!(public.hint(), STANDARD.encode(digest.as_bytes()));
+        assert_eq!(
+            format!("{public:?}"),
+            format!("PublicKey({})", digest.prefixed())
+        );
+    }
+
+    #[test]
+    fn only_the_same_key_is_the_same() {
+        assert_eq!(key().public(), &key().public().clone());
+        assert_ne!(key().public(), other_key().public());
+    }
+
+    #[test]
+    fn other_kinds_of_files_and_of_keys_are_refused() {
+        let text = key().public().to_pem();
+        let other = text.replace("PUBLIC KEY", "CERTIFICATE");
+        assert!(matches!(
+            PublicKey::from_pem(&other),
+            Err(KeyError::NotPem { found: Some(found), .. }) if found == "CERTIFICATE"
+        ));
+        assert!(matches!(
+            PublicKey::from_pem(P384),
+            Err(KeyError::Algorithm)
+        ));
+    }
+}

@@ -42,7 +42,7 @@ pub fn validate(document: &Value) -> Result<(), SchemaError> {
     };
     // jsonschema's own message quotes the value; the path of the rule says as much.
     validator.validate(document).map_err(|error| SchemaError {
-        path: presentable(error.instance_path().to_string()),
+        path: presentable(&error.instance_path().to_string()),
         message: format!("does not follow the schema's rule {}", error.schema_path()),
     })
 }
