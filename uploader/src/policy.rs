@@ -168,4 +168,53 @@ pub(crate) mod tests {
         };
         assert_eq!(draw(), draw());
     }
+
+    #[test]
+    fn a_conflict_is_retried_within_its_own_short_time() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let policy = Policy {
+            conflict_retry_max: Duration::from_secs(1),
+            ..quick()
+        };
+        let draws: Vec<_> = (0..500).map(|_| policy.conflict_retry(&mut rng)).collect();
+        assert!(draws.iter().all(|d| *d <= Duration::from_secs(1)));
+        assert!(draws.iter().any(|d| *d < Duration::from_millis(200)));
+        assert!(draws.iter().any(|d| *d > Duration::from_millis(800)));
+    }
+
+    #[test]
+    fn the_settings_are_followed_and_the_rest_is_as_documented() {
+        let mut settings = UploaderSettings {
+            in_flight: 8,
+            backoff_max_secs: 900,
+            backoff_min_ms: 500,
+            park_probe_secs: 300,
+            preflight_secs: 86_400,
+            rescan_secs: 30,
+            request_timeout_secs: 60,
+            content_md5: false,
+        };
+        let policy = Policy::from_settings(&settings);
+        let expected = Policy {
+            in_flight: 8,
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_mins(15),
+            conflict_retry_max: Duration::from_secs(1),
+            breaker_threshold: 4,
+            park_probe: Duration::from_mins(5),
+            preflight_every: Duration::from_hours(24),
+            rescan_every: Duration::from_secs(30),
+            receipt_linger: Duration::from_millis(200),
+            reissue_after: Duration::from_mins(10),
+            keep_finished: Duration::from_hours(720),
+            single_put_max_bytes: 67_108_864,
+            part_min_bytes: 8_388_608,
+            body_memory_bytes: 33_554_432,
+            drain: Duration::from_secs(20),
+            content_md5: false,
+        };
+        assert_eq!(policy, expected);
+        settings.in_flight = 0;
+        assert_eq!(Policy::from_settings(&settings).in_flight, 1, "never none");
+    }
 }

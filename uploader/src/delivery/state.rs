@@ -309,4 +309,35 @@ mod tests {
         );
         assert_eq!(State::from_name("done"), None);
     }
+
+    #[test]
+    fn events_have_the_names_of_the_log() {
+        let names = Event::ALL.map(Event::as_str);
+        assert_eq!(
+            names,
+            [
+                "put_succeeded",
+                "adopted",
+                "lock_proven",
+                "deferred",
+                "object_missing",
+                "blocked",
+                "released",
+                "retired"
+            ]
+        );
+    }
+
+    #[test]
+    fn every_reason_tells_an_operator_what_to_do() {
+        for reason in BlockedReason::ALL {
+            let hint = reason.hint();
+            let ends = hint.contains("msp-evidence blocked release")
+                || hint.contains("msp-evidence reseal")
+                || reason == BlockedReason::TooLarge;
+            assert!(ends && hint.contains(' '), "{reason:?}: {hint}");
+        }
+        assert!(BlockedReason::TooLarge.hint().contains("split"));
+        assert!(BlockedReason::Conflict.hint().contains("reseal"));
+    }
 }

@@ -514,4 +514,31 @@ mod tests {
             matches!(run(true, answers).1, Placed::Adopted { retain_until, .. } if retain_until == until)
         );
     }
+
+    #[test]
+    fn what_turns_out_to_have_another_size_or_to_be_gone_is_not_ours() {
+        let other_size = |sha256| {
+            Answer::Inspected(Some(Stored {
+                size_bytes: SIZE + 1,
+                ..stored("v1", good_lock(), sha256)
+            }))
+        };
+        for answer in [
+            other_size(Some(SHA)),
+            other_size(None),
+            Answer::Inspected(None),
+        ] {
+            let (asked, end) = run(true, vec![Answer::Versions(vec![version("v1")]), answer]);
+            assert_eq!(asked, [Ask::Versions, inspect("v1")]);
+            assert!(matches!(end, Placed::Conflict { .. }), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_another_question_is_a_failure_that_says_so() {
+        let (_, end) = run(false, vec![Answer::Locked]);
+        assert!(
+            matches!(end, Placed::Failed(f) if f.code == "OutOfStep" && f.class == Class::Transient)
+        );
+    }
 }

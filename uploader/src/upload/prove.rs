@@ -461,7 +461,17 @@ mod tests {
                 ..failure(Class::Park)
             })
         };
-        for refusal in [denied(), Answer::Failed(failure(Class::BlockItem))] {
+        let not_implemented = || {
+            Answer::Failed(Failure {
+                status: Some(501),
+                ..failure(Class::Transient)
+            })
+        };
+        for refusal in [
+            denied(),
+            not_implemented(),
+            Answer::Failed(failure(Class::BlockItem)),
+        ] {
             let (_, end) = run(
                 None,
                 vec![

@@ -196,4 +196,45 @@ mod tests {
         };
         assert_eq!(note(&failure).message, "Test: Transient: two lines: below");
     }
+
+    #[test]
+    fn every_class_has_a_name_of_its_own() {
+        let classes = [
+            (Class::Transient, "transient"),
+            (Class::ConflictRetry, "conflict_retry"),
+            (Class::Occupied, "occupied"),
+            (Class::OutcomeUnknown, "outcome_unknown"),
+            (Class::Park, "park"),
+            (Class::Clock, "clock"),
+            (Class::BlockItem, "block_item"),
+        ];
+        for (class, name) in classes {
+            assert_eq!(class_name(class), name);
+            assert_eq!(note(&failure(class)).class, name);
+        }
+    }
+
+    #[test]
+    fn a_parked_destination_has_a_hint_for_each_cause() {
+        for (code, says) in [
+            ("NoSuchBucket", "create the bucket"),
+            ("ExpiredToken", "renew the credentials"),
+            ("TokenRefreshRequired", "renew the credentials"),
+            ("InvalidAccessKeyId", "correct the credentials"),
+            ("SignatureDoesNotMatch", "correct the credentials"),
+            ("not_versioned", "versioning and Object Lock"),
+            ("bucket_unfit", "versioning and Object Lock"),
+            ("destination_not_configured", "add the destination"),
+            ("destination_changed_meaning", "restore its bucket"),
+            ("KMS.DisabledException", "KMS key"),
+            ("InvalidKmsKey", "KMS key"),
+            ("AccessDenied", "permissions of the credentials"),
+        ] {
+            assert!(
+                park_hint(code).contains(says),
+                "{code}: {}",
+                park_hint(code)
+            );
+        }
+    }
 }

@@ -242,4 +242,57 @@ mod tests {
         closed.hurry(now);
         assert_eq!(closed.slots(8), 8);
     }
+
+    #[test]
+    fn what_is_wrong_is_told_until_a_parcel_went_well() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(now);
+        assert_eq!(breaker.trouble(), Some(&Trouble::NotLooked));
+        breaker.probe_succeeded();
+        assert_eq!(breaker.trouble(), None);
+        breaker.park(error(), now, DELAY);
+        breaker.probe_succeeded();
+        assert_eq!(
+            breaker.trouble(),
+            Some(&Trouble::Parked(error())),
+            "on trial"
+        );
+        breaker.parcel_succeeded();
+        assert_eq!(breaker.trouble(), None);
+    }
+
+    #[test]
+    fn each_failed_look_puts_the_next_one_off_and_counts() {
+        let now = Instant::now();
+        let mut breaker = closed(now);
+        for times in 1..4 {
+            assert_eq!(breaker.next_times(), times);
+            breaker.probe_failed(Trouble::Outage(error()), now, DELAY);
+            assert_eq!(breaker.probe_at(), Some(now + DELAY));
+            assert_eq!(breaker.trouble(), Some(&Trouble::Outage(error())));
+        }
+        breaker.park(error(), now, DELAY * 2);
+        assert_eq!(
+            breaker.trouble(),
+            Some(&Trouble::Parked(error())),
+            "the more precise answer"
+        );
+        assert_eq!(breaker.next_times(), 5);
+    }
+
+    #[test]
+    fn with_nothing_to_try_a_good_look_has_to_do_but_only_a_look() {
+        let now = Instant::now();
+        let mut breaker = closed(now);
+        breaker.park(error(), now, DELAY);
+        let shut = breaker.clone();
+        breaker.nothing_to_try();
+        assert_eq!(breaker, shut);
+        breaker.probe_succeeded();
+        breaker.nothing_to_try();
+        assert_eq!(breaker, Breaker::Closed { failures: 0 });
+        breaker.parcel_failed(error(), 3, now, DELAY);
+        breaker.nothing_to_try();
+        assert_eq!(breaker, Breaker::Closed { failures: 1 });
+    }
 }
