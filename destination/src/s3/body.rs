@@ -42,7 +42,8 @@ pub(super) fn patient(
     )
 }
 
-fn transfer(size_bytes: usize) -> Duration {
+/// The longest time that the bytes themselves may take, in either direction.
+pub(super) fn transfer(size_bytes: usize) -> Duration {
     Duration::from_secs(size_bytes as u64 / SLOWEST_BYTES_PER_SEC)
 }
 

@@ -33,7 +33,8 @@ impl ServerClock {
 
 /// Requests are signed with the store's date once it is known: a store refuses a request that is
 /// dated 15 minutes wrong, whoever's clock is wrong, and without retries in the SDK nothing else
-/// corrects it.
+/// corrects it. The SDK's own correction, which its client learns from the same answers, is switched
+/// off: after a jump of the store's clock both together would date the next request wrong again.
 #[derive(Debug)]
 pub(super) struct SigningClock(Arc<ServerClock>);
 

@@ -120,6 +120,7 @@ pub(super) fn make_client(options: &S3Options, clock: &Arc<ServerClock>) -> Clie
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .time_source(SigningClock::new(Arc::clone(clock)))
+        .disable_clock_skew_correction(true)
         .interceptor(DateKeeper::new(Arc::clone(clock)));
     if let Some(endpoint) = &options.endpoint {
         config = config.endpoint_url(endpoint);

@@ -2,8 +2,8 @@
 //!
 //! The SDK never retries here and never chooses a checksum: SHA-256 and Content-MD5 are given
 //! explicitly and `request_checksum_calculation` is `WhenRequired`, the combination that every
-//! server we know accepts (no aws-chunked trailer). It silently corrects clock skew when it signs,
-//! so the store's own `Date` is kept from every answer, and retention is counted from that.
+//! server we know accepts (no aws-chunked trailer). The store's own `Date` is kept from every answer:
+//! requests are signed with it, and retention is counted from it.
 
 mod adversary;
 mod answer;
@@ -117,6 +117,7 @@ impl S3Destination {
     }
 
     async fn head_bucket(&self) -> Result<(), Failure> {
+        let signed_at = self.signing_date();
         let answer = self
             .client()
             .head_bucket()
@@ -125,7 +126,30 @@ impl S3Destination {
             .await;
         answer
             .map(drop)
-            .map_err(|error| classify(Call::reading("HeadBucket"), error))
+            .map_err(|error| unless_skewed(signed_at, classify(Call::reading("HeadBucket"), error)))
+    }
+
+    /// The date that the next request will bear.
+    fn signing_date(&self) -> Timestamp {
+        self.clock.now().unwrap_or_else(Timestamp::now)
+    }
+
+    /// Why a HEAD was refused, which has no body to say it: whoever may not ask at all is refused
+    /// a GET for the same reason, in words.
+    async fn in_words(&self, failure: Failure) -> Failure {
+        if failure.class != Class::Park || !matches!(failure.status, Some(301 | 400..=404)) {
+            return failure;
+        }
+        let answer = self
+            .client()
+            .get_bucket_versioning()
+            .bucket(self.bucket())
+            .send()
+            .await;
+        match answer.map_err(|error| classify(Call::reading("GetBucketVersioning"), error)) {
+            Err(reason) if reason.status.is_some() => reason,
+            _ => failure,
+        }
     }
 
     async fn lock_of(&self, key: &str, version_id: &str) -> Result<Lock, Failure> {
@@ -165,11 +189,23 @@ impl S3Destination {
     }
 }
 
-/// A refusal that a wrong date on the request would explain. S3 allows 15 minutes; a third of
-/// that costs at most one more request.
-fn is_skewed(signed_at: Timestamp, failure: &Failure) -> bool {
-    let off_secs = |date: Timestamp| date.duration_since(signed_at).as_secs().abs();
-    failure.status == Some(403) && failure.server_date.is_some_and(|date| off_secs(date) > 300)
+/// How far a request's date must be from the store's for a refusal to be put down to that. S3
+/// allows 15 minutes; a third of that costs at most one more request.
+const SKEW_SECS: i64 = 300;
+
+/// A refusal of a HEAD has no body, so a wrong clock and a denial look alike; but it tells the
+/// store's date. If that explains it, this says so.
+fn unless_skewed(signed_at: Timestamp, failure: Failure) -> Failure {
+    let off_secs = |date: Timestamp| date.duration_since(signed_at).as_secs();
+    match failure.server_date.map(off_secs) {
+        Some(off_secs) if failure.status == Some(403) && off_secs.abs() > SKEW_SECS => Failure {
+            class: Class::Clock,
+            code: "RequestTimeTooSkewed".to_owned(),
+            message: format!("the store's date is {off_secs} s from that of the request"),
+            ..failure
+        },
+        _ => failure,
+    }
 }
 
 /// The lock that mode and date describe; `None` when there is no whole one.
@@ -184,12 +220,10 @@ fn lock(mode: Option<&str>, until: Option<Timestamp>) -> Option<Lock> {
 impl Destination for S3Destination {
     async fn preflight(&self) -> Result<Preflight, Failure> {
         let client = self.client();
-        let signed_at = self.clock.now().unwrap_or_else(Timestamp::now);
         if let Err(failure) = self.head_bucket().await {
-            // HEAD has no body, so a wrong clock and a denial look alike. The refusal told the
-            // store's date, and with that the same question may be answered.
-            if !is_skewed(signed_at, &failure) {
-                return Err(failure);
+            // The refusal told the store's date, and with that the same question may be answered.
+            if failure.class != Class::Clock {
+                return Err(self.in_words(failure).await);
             }
             self.head_bucket().await?;
         }
@@ -303,6 +337,7 @@ impl Destination for S3Destination {
     }
 
     async fn inspect(&self, key: &str, version_id: &str) -> Result<Option<Stored>, Failure> {
+        let signed_at = self.signing_date();
         let answer = self
             .client()
             .head_object()
@@ -321,7 +356,7 @@ impl Destination for S3Destination {
                 return if failure.status == Some(404) {
                     Ok(None)
                 } else {
-                    Err(failure)
+                    Err(unless_skewed(signed_at, failure))
                 };
             }
         };
@@ -424,26 +459,34 @@ impl Destination for S3Destination {
             .send()
             .await
             .map_err(|error| classify(call, error))?;
-        let mut body = answer.body;
-        let mut hash = evidence::digest::Sha256Stream::default();
-        let mut size_bytes = 0_u64;
-        while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| Failure {
-                class: Class::Transient,
-                operation: call.operation,
-                code: "BodyCut".to_owned(),
-                status: None,
-                message: "the body ended early".to_owned(),
-                server_date: self.clock.now(),
-                source: Some(Box::new(error)),
-            })?;
-            size_bytes += piece.len() as u64;
-            hash.update(&piece);
-        }
-        Ok(ReadBack {
-            sha256: hash.finish(),
-            size_bytes,
-        })
+        let size_bytes = answer
+            .content_length()
+            .and_then(|n| usize::try_from(n).ok());
+        let patience = self.options.request_timeout + body::transfer(size_bytes.unwrap_or(0));
+        let read = async {
+            let mut body = answer.body;
+            let mut hash = evidence::digest::Sha256Stream::default();
+            let mut size_bytes = 0_u64;
+            while let Some(piece) = body.next().await {
+                let piece = piece.map_err(|error| Failure {
+                    source: Some(Box::new(error)),
+                    ..self.half_answer(call.operation, "BodyCut", "the body ended early")
+                })?;
+                size_bytes += piece.len() as u64;
+                hash.update(&piece);
+            }
+            Ok(ReadBack {
+                sha256: hash.finish(),
+                size_bytes,
+            })
+        };
+        // A body that comes a byte at a time is never stalled, and would never end.
+        tokio::time::timeout(patience, read)
+            .await
+            .unwrap_or_else(|_| {
+                let message = "the body came too slowly to wait for its end";
+                Err(self.half_answer(call.operation, "BodySlow", message))
+            })
     }
 
     async fn lock(

@@ -1,11 +1,13 @@
 //! The look at the bucket, listings longer than a page, and bodies that end early.
 
+use std::time::Duration;
+
 use destination::conformance::{Adversary as _, Attempt};
-use destination::{Class, Destination as _, Lock};
+use destination::{Class, Destination as _, Lock, S3Destination, S3Options};
 use sandbox::{Action, BucketOptions, DefaultRule, Fault, Mode, Period, Sandbox, SandboxOptions};
 
 use crate::calls::request;
-use crate::{BUCKET, connect, start};
+use crate::{BUCKET, connect, options_for, start};
 
 #[tokio::test]
 async fn a_check_that_may_not_be_made_is_unknown_with_its_reason() {
@@ -31,6 +33,83 @@ async fn a_bucket_that_may_not_be_looked_at_parks() {
     sandbox.identities().put(denied);
     let failure = store.preflight().await.unwrap_err();
     assert_eq!((failure.class, failure.status), (Class::Park, Some(403)));
+}
+
+#[tokio::test]
+async fn a_refused_look_says_why_although_a_head_has_no_body() {
+    let (sandbox, store) = start().await;
+    let key = sandbox.credentials().access_key.clone();
+    let credentials = sandbox.credentials().clone();
+    sandbox.identities().remove(&key);
+    let failure = store.preflight().await.unwrap_err();
+    assert_eq!(failure.class, Class::Park);
+    assert_eq!(failure.code, "InvalidAccessKeyId");
+    sandbox
+        .identities()
+        .put(sandbox::Identity::new(key, "another"));
+    let failure = store.preflight().await.unwrap_err();
+    assert_eq!(failure.code, "SignatureDoesNotMatch");
+    // Whoever may not look at the bucket, and may ask about it, is denied just that.
+    sandbox.identities().put(credentials.deny("ListBucket"));
+    let failure = store.preflight().await.unwrap_err();
+    assert_eq!(
+        (failure.operation, failure.code.as_str()),
+        ("HeadBucket", "AccessDenied")
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_told_from_a_denial_by_the_date_of_the_refusal() {
+    let (sandbox, store) = start().await;
+    let put = store.put(&request("k", b"x")).await.unwrap();
+    let version = put.version_id.unwrap();
+    for offset_secs in [18_000, -18_000] {
+        sandbox.clock().set_offset_secs(offset_secs);
+        let failure = store.inspect("k", &version).await.unwrap_err();
+        assert_eq!(
+            (failure.class, failure.code.as_str()),
+            (Class::Clock, "RequestTimeTooSkewed"),
+            "{failure:?}"
+        );
+        // That answer told the date, and the next request bears it.
+        let again = store.inspect("k", &version).await;
+        assert!(again.is_ok(), "{again:?} {:?}", sandbox.log().requests());
+    }
+    let denied = sandbox.credentials().clone().deny("GetObjectVersion");
+    sandbox.identities().put(denied);
+    let failure = store.inspect("k", &version).await.unwrap_err();
+    assert_eq!(failure.class, Class::Park, "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_is_given_up() {
+    let sandbox = Sandbox::start(SandboxOptions::with_bucket(BUCKET))
+        .await
+        .unwrap();
+    let identity = sandbox.credentials();
+    let (key, secret) = (&identity.access_key, &identity.secret_key);
+    let store = S3Destination::connect(S3Options {
+        request_timeout: Duration::from_secs(1),
+        ..options_for(sandbox.endpoint(), key, secret)
+    })
+    .await;
+    let put = store.put(&request("k", &[7; 1000])).await.unwrap();
+    sandbox.faults().add(Fault::on(
+        "GetObject",
+        Action::SlowBody {
+            piece_bytes: 1,
+            pause_millis: 50,
+        },
+    ));
+    let read = store.read_back("k", put.version_id.as_deref().unwrap());
+    let failure = tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .expect("it does not wait for 50 s")
+        .unwrap_err();
+    assert_eq!(
+        (failure.class, failure.code.as_str()),
+        (Class::Transient, "BodySlow")
+    );
 }
 
 #[tokio::test]
