@@ -200,11 +200,12 @@ impl BlockedReason {
             }
             Self::StoredBytesDiffer => {
                 "the store did not keep what it was sent; have its operator look, then `msp-evidence \
-                 blocked release`"
+                 blocked release`, which reads the stored bytes again"
             }
             Self::LockMissing => {
                 "check Object Lock on the bucket and the permissions s3:PutObjectRetention and \
-                 s3:GetObjectRetention, then `msp-evidence blocked release`"
+                 s3:GetObjectRetention (a GOVERNANCE lock only the bucket's administrator can make \
+                 COMPLIANCE, with a bypass), then `msp-evidence blocked release`"
             }
             Self::Refused => {
                 "read the store's words above, correct the bucket or its policy, then `msp-evidence \

@@ -54,6 +54,8 @@ pub struct Delivery {
     pub upload: Option<Upload>,
     /// Code of the last error.
     pub last_error_code: Option<String>,
+    /// The store has once kept other bytes than ours of this, whatever it says of their checksum.
+    pub bytes_differed: bool,
 }
 
 impl Ledger {
@@ -141,7 +143,9 @@ impl Ledger {
             .prepare_cached("SELECT bundle_id FROM parcels WHERE parcel_rowid = ?1")?
             .query_row([parcel_rowid], |r| r.get(0))?;
         let mut statement = self.db.prepare_cached(
-            "SELECT d.*, o.role, o.path, o.size_bytes, o.sha256
+            "SELECT d.*, o.role, o.path, o.size_bytes, o.sha256,
+               EXISTS (SELECT 1 FROM events e WHERE e.delivery_rowid = d.delivery_rowid
+                 AND e.event = 'blocked' AND e.detail LIKE 'stored_bytes_differ:%') bytes_differed
              FROM deliveries d JOIN objects o USING (object_rowid) WHERE d.parcel_rowid = ?1
              ORDER BY CASE o.role WHEN 'artifact' THEN 0 WHEN 'signature' THEN 1 ELSE 2 END,
                d.delivery_rowid",
@@ -356,5 +360,6 @@ fn read_delivery(row: &Row<'_>) -> Result<Delivery, DeliveryError> {
         version_id: row.get("version_id")?,
         upload: read_upload(row)?,
         last_error_code: row.get("last_error_code")?,
+        bytes_differed: row.get("bytes_differed")?,
     })
 }

@@ -94,6 +94,9 @@ impl<D: Destination> Run<'_, D> {
             // Before so many bytes are sent, one question is cheap.
             delivery.look_first || self.is_large(delivery),
         );
+        if delivery.bytes_differed {
+            place = place.reading_back();
+        }
         let mut next = place.start();
         let placed = loop {
             let ask = match next {

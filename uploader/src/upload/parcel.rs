@@ -201,6 +201,7 @@ mod tests {
             version_id: None,
             upload: None,
             last_error_code: None,
+            bytes_differed: false,
         }
     }
 

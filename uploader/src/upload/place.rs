@@ -61,6 +61,8 @@ pub(crate) struct Place {
     candidates: Vec<ObjectVersion>,
     /// Ours, but not locked as it should be; the newest such, and whether it was read back.
     unlocked: Option<(Stored, bool)>,
+    /// The store's SHA-256 is believed.
+    believes_checksum: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,16 @@ impl Place {
             versions: Vec::new(),
             candidates: Vec::new(),
             unlocked: None,
+            believes_checksum: true,
+        }
+    }
+
+    /// The same, for an object of which the store has once kept other bytes: what it says of them
+    /// is not asked, they are read.
+    pub(crate) fn reading_back(self) -> Self {
+        Self {
+            believes_checksum: false,
+            ..self
         }
     }
 
@@ -114,7 +126,7 @@ impl Place {
             (Phase::Listing, Answer::Versions(versions)) => self.listed(versions),
             (Phase::Inspecting, Answer::Inspected(stored)) => match stored {
                 Some(stored) if stored.size_bytes == self.wanted.size_bytes => {
-                    match stored.sha256 {
+                    match stored.sha256.filter(|_| self.believes_checksum) {
                         Some(sha256) if sha256 == self.wanted.sha256 => self.ours(stored, false),
                         Some(_) => self.inspect_next(),
                         None => {
@@ -353,6 +365,27 @@ mod tests {
             run(true, answers(SHA, SIZE - 1)).1,
             Placed::Conflict { .. }
         ));
+    }
+
+    #[test]
+    fn once_a_store_kept_other_bytes_its_checksum_is_not_believed() {
+        let mut place = Place::new(wanted(), true).reading_back();
+        let mut next = place.start();
+        for (asked, answer) in [
+            (Ask::Versions, Answer::Versions(vec![version("v1")])),
+            (inspect("v1"), inspected("v1", good_lock(), Some(SHA))),
+            (
+                Ask::ReadBack("v1".to_owned()),
+                Answer::ReadBack(ReadBack {
+                    sha256: OTHER,
+                    size_bytes: SIZE,
+                }),
+            ),
+        ] {
+            assert!(matches!(next, Next::Ask(ask) if ask == asked));
+            next = place.answered(answer);
+        }
+        assert!(matches!(next, Next::End(Placed::Conflict { .. })));
     }
 
     #[test]

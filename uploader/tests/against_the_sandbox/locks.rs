@@ -181,6 +181,19 @@ async fn bytes_that_the_store_damaged_are_found_and_never_confirmed() {
         0,
         "foreign bytes are not locked by us"
     );
+
+    // The store tells checksums again, of the bytes that it was sent: they are not believed.
+    clinic.sandbox.faults().clear();
+    let now = Timestamp::now();
+    let bundle_id = clinic.blocked()[0].bundle_id.clone();
+    release(&clinic.places.delivery, &bundle_id, None, now).unwrap();
+    let running = clinic.start().await;
+    clinic
+        .until_primary("blocked again", |d| d.counts.blocked == 1)
+        .await;
+    running.stop().await;
+    assert_eq!(clinic.blocked()[0].reason, "conflict");
+    assert!(clinic.confirmations().is_empty());
 }
 
 #[tokio::test]
