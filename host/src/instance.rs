@@ -1,14 +1,24 @@
 //! One running instance per state folder, by an exclusive lock on a file.
 //!
 //! The lock is the kernel's (flock(2)): it ends with the process, however that ends, so a crash
-//! never leaves a stale lock behind. The process id inside the file is only for the message.
+//! never leaves a stale lock behind. The process id inside the file is only for the message, and
+//! so is what the process tells there of itself ([`crate::alarm`]): a disk without room for them
+//! refuses nobody the start.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use nix::fcntl::OFlag;
+
+use crate::alarm::{Alarms, page};
+
+/// The agent's lock, in `paths.spool`.
+pub const AGENT_LOCK: &str = "agent.lock";
+/// The uploader's lock, in `paths.delivery`.
+pub const UPLOADER_LOCK: &str = "uploader.lock";
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +35,7 @@ pub enum InstanceError {
         /// What the holder wrote, or `unknown`.
         pid: String,
     },
-    /// The file could not be opened, locked or written.
+    /// The file could not be opened or locked.
     #[error("could not lock {path}", path = path.display())]
     Io {
         /// The lock file.
@@ -39,7 +49,8 @@ pub enum InstanceError {
 /// Held as long as this value lives.
 #[derive(Debug)]
 pub struct InstanceLock {
-    _file: File,
+    file: File,
+    alarms: Alarms,
 }
 
 impl InstanceLock {
@@ -52,7 +63,7 @@ impl InstanceLock {
             path: path.to_owned(),
             source,
         };
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -66,7 +77,7 @@ impl InstanceLock {
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
                 let known = file.take(32).read_to_string(&mut pid).is_ok();
-                let pid = pid.trim().to_owned();
+                let pid = pid.lines().next().unwrap_or_default().to_owned();
                 let digits = !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
                 let pid = if known && digits {
                     pid
@@ -80,10 +91,24 @@ impl InstanceLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        file.set_len(0).map_err(failed)?;
-        file.rewind().map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { _file: file })
+        // Of use to readers only.
+        let _ = file.write_all_at(&page(&[]), 0);
+        Ok(Self {
+            file,
+            alarms: Alarms::default(),
+        })
+    }
+
+    /// Tells whoever looks ([`crate::alarm::alarms`]) that this process cannot do something, and
+    /// since when. Raised again, only its words are corrected.
+    pub fn raise(&self, code: &str, message: &str) {
+        self.alarms
+            .raise(&self.file, code, message, Timestamp::now());
+    }
+
+    /// Tells that it can again.
+    pub fn clear(&self, code: &str) {
+        self.alarms.clear(&self.file, code);
     }
 }
 
@@ -113,7 +138,7 @@ mod tests {
         std::fs::write(&path, "999999999\n").unwrap();
         let _lock = InstanceLock::acquire(&path).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, format!("{}\n", std::process::id()));
+        assert_eq!(text.lines().next(), Some(&*std::process::id().to_string()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Everything here is about one machine. No tokio, no SQL, no network: the agent depends on this
 //! crate, and the agent must not be able to reach anything.
 
+pub mod alarm;
 pub mod config;
 pub mod exit;
 pub mod files;

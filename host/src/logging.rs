@@ -4,6 +4,9 @@
 //! `destination`, `state`, `attempt` (in the journal `MSP_INCIDENT=` and so on), and `drop`,
 //! `path`, `error` where they apply. One info line per change of state. Never a secret, never
 //! evidence content.
+//!
+//! A line that cannot be written, since the log's own disk is full, is lost and nothing else is: the
+//! layers must not report that to stderr, which is the very place, and where a failed print panics.
 
 use std::io::{self, IsTerminal};
 
@@ -68,6 +71,7 @@ fn layer(settings: &LogSettings, program: &str) -> Result<AnyLayer, LoggingError
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
+            .log_internal_errors(false)
             .with_writer(io::stderr)
             .boxed()),
     }
@@ -84,6 +88,7 @@ fn human() -> AnyLayer {
     tracing_subscriber::fmt::layer()
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
+        .log_internal_errors(false)
         .with_writer(io::stderr)
         .boxed()
 }
