@@ -8,17 +8,23 @@ use spool::{ChainStart, Group, Resealed};
 use crate::destination_plan::order;
 use crate::intake::staged_folder;
 use crate::pass::Agent;
-use crate::requests::{self, Done};
+use crate::requests::{self, Asked, Done};
 use crate::reseal::Resealer;
 use crate::start::elsewhere;
 use crate::{AgentError, clock};
 
 impl Agent {
-    pub(crate) fn carry_out_requests(&mut self) -> Result<usize, AgentError> {
+    /// Says how many there were; those that could not be read just now are added to `later`.
+    pub(crate) fn carry_out_requests(&mut self, later: &mut usize) -> Result<usize, AgentError> {
         let mut carried_out = 0;
         for name in self.requests.waiting()? {
-            let Some(request) = self.requests.read(&name)? else {
-                continue;
+            let request = match self.requests.read(&name)? {
+                Asked::Request(request) => *request,
+                Asked::NoRequest => continue,
+                Asked::Later => {
+                    *later += 1;
+                    continue;
+                }
             };
             match self.carry_out(request) {
                 Ok(Done::Answered(answer)) => self.requests.answer(&name, &answer)?,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use host::config::Settings;
+use host::instance::InstanceLock;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -15,6 +16,9 @@ use crate::{Agent, AgentError, Pass, system_clock};
 
 /// Published files are made durable after so much quiet.
 const QUIET: Duration = Duration::from_secs(5);
+/// After a fault it is looked again so soon, and then after twice as long each time, up to the
+/// periodic scan: once the disk has room again, nobody waits for long.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -35,12 +39,20 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         // A full channel means that a look is due already.
         let _ = staged.try_send(());
     }));
-    let _watcher = watch(
+    let watcher = watch(
         &agent.settings().paths.drop,
         &agent.settings().paths.receipts,
         &agent.settings().paths.requests,
         hint,
     );
+    if let Err(error) = &watcher {
+        let why = format!(
+            "inotify is not to be had ({error}); drops are found by the periodic scan only: raise \
+             fs.inotify.max_user_watches or max_user_instances"
+        );
+        tracing::error!(state = "not_watching", "{why}");
+        agent.instance().raise("not_watching", &why);
+    }
     let mut stop = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let rescan = Duration::from_secs(agent.settings().drop.rescan_secs);
@@ -49,6 +61,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     tracing::info!(state = "started", "ready");
     loop {
         let busy = totals.turn(agent.pass());
+        totals.tell(agent.instance());
         host::notify::status(&totals.line());
         host::notify::watchdog();
         if busy {
@@ -68,7 +81,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
                 }
                 totals.unsynced = false;
             }
-            () = tokio::time::sleep(wait(rescan)) => {}
+            () = tokio::time::sleep(wait(totals.look_again(rescan))) => {}
         }
     }
     host::notify::stopping();
@@ -100,8 +113,8 @@ fn watch(
     receipts: &Path,
     requests: &Path,
     hint: mpsc::Sender<()>,
-) -> Option<notify::RecommendedWatcher> {
-    let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+) -> notify::Result<notify::RecommendedWatcher> {
+    notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // An error, too, is a reason to look.
         if event.map_or(true, |e| is_of_interest(&e)) {
             // A full channel means that a look is due already.
@@ -113,18 +126,7 @@ fn watch(
         watcher.watch(receipts, RecursiveMode::NonRecursive)?;
         watcher.watch(requests, RecursiveMode::NonRecursive)?;
         Ok(watcher)
-    });
-    match started {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            tracing::error!(
-                state = "not_watching",
-                "inotify is not to be had ({error}); drops are found by the periodic scan only: \
-                 raise fs.inotify.max_user_watches or max_user_instances"
-            );
-            None
-        }
-    }
+    })
 }
 
 /// Our own renames and removals, and names that producers still write under, wake nobody.
@@ -150,6 +152,10 @@ struct Totals {
     sealed: usize,
     quarantined: usize,
     fault: Option<String>,
+    /// Passes in a row that failed, or left something and did nothing else.
+    idle_faults: u32,
+    /// Drops that the last pass could not take, read, quarantine or remove.
+    troubled: usize,
     unsynced: bool,
 }
 
@@ -164,6 +170,12 @@ impl Totals {
                 self.sealed += pass.sealed;
                 self.quarantined += pass.quarantined;
                 self.unsynced |= pass.did_something();
+                self.troubled = pass.troubled;
+                self.idle_faults = if pass.did_something() || pass.troubled == 0 {
+                    0
+                } else {
+                    self.idle_faults.saturating_add(1)
+                };
                 pass.did_something()
             }
             Err(error) => {
@@ -172,8 +184,38 @@ impl Totals {
                     tracing::error!(state = "stalled", "nothing is sealed, drops wait: {text}");
                     self.fault = Some(text);
                 }
+                self.idle_faults = self.idle_faults.saturating_add(1);
                 false
             }
+        }
+    }
+
+    /// Raises or clears the alarms that `status` shows.
+    fn tell(&self, instance: &InstanceLock) {
+        match &self.fault {
+            Some(fault) => instance.raise(
+                "stalled",
+                &format!("nothing is sealed, drops wait: {fault}"),
+            ),
+            None => instance.clear("stalled"),
+        }
+        match self.troubled {
+            0 => instance.clear("left"),
+            n => instance.raise(
+                "left",
+                &format!(
+                    "{n} drops, receipts or requests cannot be taken, read, quarantined or removed \
+                     just now; the log says why; others are sealed"
+                ),
+            ),
+        }
+    }
+
+    /// When to look again, whatever inotify says.
+    fn look_again(&self, rescan: Duration) -> Duration {
+        match self.idle_faults {
+            0 => rescan,
+            n => LOOK_AGAIN.saturating_mul(1 << (n - 1).min(16)).min(rescan),
         }
     }
 
@@ -185,5 +227,49 @@ impl Totals {
                 self.sealed, self.quarantined
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_fault_it_is_looked_again_soon_and_then_ever_later_up_to_the_periodic_scan() {
+        let rescan = Duration::from_secs(30);
+        let mut totals = Totals::default();
+        assert_eq!(totals.look_again(rescan), rescan);
+        let no_room = || AgentError::NoRoom {
+            path: "/state".into(),
+            free_bytes: 1,
+            wanted_bytes: 2,
+        };
+        let waits: Vec<u64> = (0..7)
+            .map(|_| {
+                assert!(!totals.turn(Err(no_room())));
+                totals.look_again(rescan).as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+        let left = Pass {
+            later: 1,
+            troubled: 1,
+            ..Pass::default()
+        };
+        totals.turn(Ok(left));
+        assert_eq!(
+            totals.look_again(rescan),
+            rescan,
+            "what is left goes on counting"
+        );
+        totals.turn(Ok(Pass { sealed: 1, ..left }));
+        totals.turn(Ok(left));
+        assert_eq!(
+            totals.look_again(rescan).as_secs(),
+            1,
+            "from the start again"
+        );
+        totals.turn(Ok(Pass::default()));
+        assert_eq!(totals.look_again(rescan), rescan, "nothing is left");
     }
 }

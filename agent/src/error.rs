@@ -113,3 +113,15 @@ impl AgentError {
         }
     }
 }
+
+/// The error with its sources, for an alarm.
+pub(crate) fn chain(error: &AgentError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use evidence::bundle::Producer;
 use evidence::chain::Head;
@@ -47,7 +48,7 @@ pub struct Agent {
     pub(crate) changed: HashSet<String>,
     /// Every committed bundle and order has its file, as far as this process knows.
     pub(crate) is_published: bool,
-    pub(crate) _instance: InstanceLock,
+    pub(crate) instance: Arc<InstanceLock>,
 }
 
 /// What one pass did.
@@ -59,8 +60,11 @@ pub struct Pass {
     pub duplicates: usize,
     /// Drops moved to quarantine.
     pub quarantined: usize,
-    /// Drops that could not be looked at just now.
+    /// Drops that wait for a later pass.
     pub later: usize,
+    /// Drops that could not be taken, read, quarantined or removed, and receipts and requests that
+    /// could not be read.
+    pub troubled: usize,
     /// Objects whose confirmation was applied.
     pub confirmed_objects: usize,
     /// Confirmations or receipts that were not believed.
@@ -93,7 +97,8 @@ impl Agent {
             .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
         pass.confirmed_objects = receipts.confirmed_objects;
         pass.refused_receipts = receipts.refused;
-        pass.requests = self.carry_out_requests()?;
+        pass.troubled = receipts.later;
+        pass.requests = self.carry_out_requests(&mut pass.troubled)?;
         let mut names = self.folder.waiting((self.clock)())?.into_iter().peekable();
         while names.peek().is_some() {
             self.enough_room()?;
@@ -134,6 +139,12 @@ impl Agent {
         &self.settings
     }
 
+    /// Where this process tells what it cannot do just now.
+    #[must_use]
+    pub fn instance(&self) -> &InstanceLock {
+        &self.instance
+    }
+
     fn seal_group(
         &mut self,
         names: &mut std::iter::Peekable<std::vec::IntoIter<std::ffi::OsString>>,
@@ -159,6 +170,7 @@ impl Agent {
                 Ok(None) => {}
                 Err(error) => {
                     prepared.later += 1;
+                    prepared.troubled += 1;
                     tracing::error!(
                         state = "deferred",
                         drop = crate::token::printable(&name, 128),
@@ -168,6 +180,7 @@ impl Agent {
             }
         }
         pass.later += prepared.later;
+        pass.troubled += prepared.troubled;
         if prepared.is_empty() {
             return Ok(());
         }
@@ -224,6 +237,7 @@ impl Agent {
                 }
                 Err(error) => {
                     pass.later += 1;
+                    pass.troubled += 1;
                     tracing::error!(
                         state = "quarantine_failed",
                         drop = refused.name(),
@@ -256,6 +270,7 @@ impl Agent {
         }
         // What stays is met again by every pass, and must not look like progress to the loop.
         pass.later += kept;
+        pass.troubled += kept;
         pass.duplicates += prepared.group.duplicates.len().saturating_sub(kept);
         pass.sealed += prepared.group.bundles.len();
         Ok(())

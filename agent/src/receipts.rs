@@ -34,6 +34,8 @@ pub(crate) struct Receipts {
 pub(crate) struct ReceiptsPass {
     pub(crate) confirmed_objects: usize,
     pub(crate) refused: usize,
+    /// Receipts that could not be read just now.
+    pub(crate) later: usize,
     pub(crate) files: usize,
 }
 
@@ -66,7 +68,19 @@ impl Receipts {
         now: Timestamp,
         pass: &mut ReceiptsPass,
     ) -> Result<(), AgentError> {
-        let receipt = files::read_capped(&self.dir, name, RECEIPT_MAX_BYTES)
+        let read = files::read_capped(&self.dir, name, RECEIPT_MAX_BYTES);
+        if let Err(error @ FileError::Io { .. }) = read {
+            // That says nothing about the receipt: no descriptor left, a disk that fails.
+            pass.later += 1;
+            tracing::error!(
+                state = "receipt_deferred",
+                receipt = printable(name, 128),
+                "a receipt cannot be read just now and waits: {:#}",
+                anyhow::Error::from(error)
+            );
+            return Ok(());
+        }
+        let receipt = read
             .map_err(|e| e.to_string())
             .and_then(|c| Receipt::parse(&c.bytes).map_err(|e| e.to_string()));
         match receipt {

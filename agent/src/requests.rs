@@ -37,6 +37,15 @@ pub(crate) struct Requests {
     backfills: HashMap<String, (i64, u64)>,
 }
 
+/// What a file in the folder is.
+pub(crate) enum Asked {
+    Request(Box<Request>),
+    /// Nothing that can be carried out, and gone.
+    NoRequest,
+    /// It cannot be read just now, and stays.
+    Later,
+}
+
 /// What is done about a request.
 pub(crate) enum Done {
     /// Carried out, or refused: this is the answer.
@@ -81,8 +90,19 @@ impl Requests {
     }
 
     /// Reads a request; what is none is logged and removed.
-    pub(crate) fn read(&self, name: &OsString) -> Result<Option<Request>, AgentError> {
-        let read = files::read_capped(&self.dir, name, REQUEST_MAX_BYTES)
+    pub(crate) fn read(&self, name: &OsString) -> Result<Asked, AgentError> {
+        let read = files::read_capped(&self.dir, name, REQUEST_MAX_BYTES);
+        if let Err(error @ FileError::Io { .. }) = read {
+            // That says nothing about the request: no descriptor left, a disk that fails.
+            tracing::error!(
+                state = "request_deferred",
+                request = printable(name, 128),
+                "a request cannot be read just now and waits: {:#}",
+                anyhow::Error::from(error)
+            );
+            return Ok(Asked::Later);
+        }
+        let read = read
             .map_err(|e| e.to_string())
             .and_then(|c| Request::parse(&c.bytes).map_err(|e| e.to_string()))
             .and_then(|request| {
@@ -94,7 +114,7 @@ impl Requests {
                 }
             });
         match read {
-            Ok(request) => Ok(Some(request)),
+            Ok(request) => Ok(Asked::Request(Box::new(request))),
             Err(reason) => {
                 tracing::error!(
                     state = "request_refused",
@@ -103,7 +123,7 @@ impl Requests {
                     "a file in requests/ is no request; it was removed"
                 );
                 self.remove(name)?;
-                Ok(None)
+                Ok(Asked::NoRequest)
             }
         }
     }

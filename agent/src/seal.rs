@@ -41,6 +41,8 @@ pub(crate) struct Prepared {
     pub(crate) refused: Vec<Refused>,
     /// Read again in the next pass.
     pub(crate) later: usize,
+    /// Of them, those that could not be taken or read.
+    pub(crate) troubled: usize,
     bytes: usize,
     artifacts: usize,
     head: Option<Head>,
@@ -143,6 +145,7 @@ impl Sealer<'_> {
             }
             Err(NotNow::Later(why)) => {
                 prepared.later += 1;
+                prepared.troubled += 1;
                 tracing::warn!(
                     state = "deferred",
                     drop = crate::token::printable(&taken.name, 128),

@@ -3,14 +3,16 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use evidence::bundle::Producer;
 use evidence::digest::Sha256;
 use host::config::Settings;
-use host::instance::InstanceLock;
+use host::instance::{AGENT_LOCK, InstanceLock};
 use jiff::Timestamp;
 use spool::{Artifact, ChainStart, DestinationUse, Spool};
 
+use crate::error::chain;
 use crate::folder::DropFolder;
 use crate::intake::{Intake, staged_folder};
 use crate::keys::Keys;
@@ -44,7 +46,18 @@ impl Agent {
                 source,
             })?;
         }
-        let instance = InstanceLock::acquire(&paths.spool.join("agent.lock"))?;
+        let instance = Arc::new(InstanceLock::acquire(&paths.spool.join(AGENT_LOCK))?);
+        Self::open_alone(settings, clock, Arc::clone(&instance)).inspect_err(|error| {
+            instance.raise("start_failed", &chain(error));
+        })
+    }
+
+    fn open_alone(
+        settings: Settings,
+        clock: Clock,
+        instance: Arc<InstanceLock>,
+    ) -> Result<Self, AgentError> {
+        let paths = &settings.paths;
         let keys = Keys::open(&settings.signing)?;
         let now = clock();
         let machine = machine_digest(&paths.machine_id);
@@ -84,7 +97,7 @@ impl Agent {
             keys,
             spool,
             settings,
-            _instance: instance,
+            instance,
         };
         agent.continue_chain(now)?;
         agent.publish_again()?;
