@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use destination::Destination;
 use host::config::{DestinationSettings, Settings};
-use host::instance::{InstanceError, InstanceLock};
+use host::instance::{InstanceError, InstanceLock, UPLOADER_LOCK};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -21,10 +21,9 @@ use crate::policy::Policy;
 use crate::receipts::Reporter;
 use crate::upload::parcel::{Route, memory};
 use crate::upload::plan::Plans;
+use crate::upload::verdict::chain;
 use crate::worker::{Signals, Worker};
 
-/// Held while an uploader runs.
-const LOCK_NAME: &str = "uploader.lock";
 /// What comes after the drain, such as the last receipts.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -121,15 +120,24 @@ pub async fn run<D: Destination>(
     destinations: Vec<Configured<D>>,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, DaemonError> {
-    let _lock = InstanceLock::acquire(&places.delivery.join(LOCK_NAME))?;
-    let (ledger, aside) = open(places)?;
+    let instance = Arc::new(InstanceLock::acquire(&places.delivery.join(UPLOADER_LOCK))?);
+    let (ledger, aside) = open(places).inspect_err(|error| {
+        instance.raise("start_failed", &chain(error));
+    })?;
     if let Some(aside) = aside {
         error!(path = %aside.display(), "delivery.db was damaged and moved aside; everything is checked again");
     }
     let (writer, thread) = Writer::start(ledger).map_err(DaemonError::Thread)?;
-    let ended = supervise(places, Arc::new(policy), destinations, writer, stop)
-        .await
-        .map_err(|source| delivery_error(places, source))?;
+    let ended = supervise(
+        places,
+        Arc::new(policy),
+        destinations,
+        writer,
+        &instance,
+        stop,
+    )
+    .await
+    .map_err(|source| delivery_error(places, source))?;
     // Every handle is gone by now; the join waits for the close, which checkpoints the log.
     if !matches!(
         tokio::task::spawn_blocking(move || thread.join()).await,
@@ -157,6 +165,7 @@ async fn supervise<D: Destination>(
     policy: Arc<Policy>,
     destinations: Vec<Configured<D>>,
     writer: Writer,
+    instance: &Arc<InstanceLock>,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, DeliveryError> {
     let (stop_send, stop_receive) = watch::channel(false);
@@ -201,13 +210,15 @@ async fn supervise<D: Destination>(
             stop: stop_receive.clone(),
             retired,
         };
-        workers.spawn(Worker::new(Arc::new(route), signals).run());
+        let worker = Worker::new(Arc::new(route), signals, Arc::clone(instance));
+        workers.spawn(worker.run());
     }
     let reporter = Reporter {
         receipts: places.receipts.clone(),
         writer: writer.clone(),
         policy: Arc::clone(&policy),
         confirmed: Arc::clone(&confirmed),
+        instance: Arc::clone(instance),
     };
     let (report_stop, report_stopped) = watch::channel(false);
     // A set, so that it ends with this future whatever happens.
@@ -228,6 +239,7 @@ async fn supervise<D: Destination>(
         wake: wake_send,
         wake_seen: None,
         first: true,
+        instance: Arc::clone(instance),
     };
     host::notify::ready();
     info!("ready");
@@ -251,5 +263,5 @@ async fn supervise<D: Destination>(
         reporting.shutdown().await;
     }
     info!("stopped");
-    Ok(ended)
+    ended
 }

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use host::instance::InstanceLock;
 use jiff::Timestamp;
 use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::daemon::{Ended, Places};
 use crate::delivery::{
@@ -43,18 +44,31 @@ pub(crate) struct Desk {
     pub(crate) wake_seen: Option<std::time::SystemTime>,
     /// No scan has ended well yet.
     pub(crate) first: bool,
+    pub(crate) instance: Arc<InstanceLock>,
 }
 
 impl Desk {
     /// Works until `stop` completes, or the database is gone.
+    ///
+    /// # Errors
+    /// When the thread that writes the database has ended.
     pub(crate) async fn run(
         &mut self,
         policy: &Policy,
         writer: &Writer,
         stop: impl Future<Output = ()>,
-    ) -> Ended {
+    ) -> Result<Ended, DeliveryError> {
         let (hint_send, mut hints) = mpsc::channel(1);
-        let _watcher = watch_folders(&self.places, hint_send);
+        let watcher = watch_folders(&self.places, hint_send);
+        if let Err(error) = &watcher {
+            let why = format!(
+                "inotify is not to be had ({}); new orders are found by the periodic scan only: \
+                 raise fs.inotify.max_user_watches or max_user_instances",
+                chain(error)
+            );
+            error!(state = "not_watching", "{why}");
+            self.instance.raise("not_watching", &why);
+        }
         self.wake_seen = wake_time(&self.places.delivery);
         let mut scan = tokio::time::interval(policy.rescan_every);
         scan.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -66,13 +80,22 @@ impl Desk {
         let mut status = StatusLine::new(writer);
         let mut watchdog = host::notify::watchdog_interval().map(tokio::time::interval);
         let mut stop = std::pin::pin!(stop);
+        let mut gone = std::pin::pin!(writer.gone());
+        let mut failures = 0;
         loop {
             tokio::select! {
                 biased;
-                () = &mut stop => return Ended::Stopped,
+                () = &mut stop => return Ok(Ended::Stopped),
+                () = &mut gone => return Err(DeliveryError::WriterGone),
                 () = tick(&mut watchdog) => host::notify::watchdog(),
                 Some(done) = scans.join_next() => {
-                    self.scanned(done, writer).await;
+                    let now = Instant::now();
+                    if self.scanned(done, writer).await {
+                        failures = 0;
+                    } else {
+                        failures += 1;
+                        scan.reset_at(now + policy.local_backoff(failures, &mut fastrand::Rng::new()));
+                    }
                     // A busy agent renames many orders; scans take at most a fifth of the time.
                     heed_hints_at = Instant::now() + scan_began.elapsed() * 4;
                     if std::mem::take(&mut hinted_while_scanning) {
@@ -85,7 +108,7 @@ impl Desk {
                             path = DATABASE_NAME,
                             "delivery.db was removed or replaced while in use; it is rebuilt from the outbox"
                         );
-                        return Ended::DatabaseReplaced;
+                        return Ok(Ended::DatabaseReplaced);
                     }
                     self.heed_wake();
                     if scans.is_empty() {
@@ -107,8 +130,14 @@ impl Desk {
         }
     }
 
-    async fn scanned(&mut self, done: Result<Result<Scan, ScanError>, JoinError>, writer: &Writer) {
-        match done {
+    /// What comes after a scan; `false` when that failed, and is to be made again soon.
+    async fn scanned(
+        &mut self,
+        done: Result<Result<Scan, ScanError>, JoinError>,
+        writer: &Writer,
+    ) -> bool {
+        let went_well = matches!(done, Ok(Ok(_)));
+        match &done {
             Ok(Ok(scan)) => {
                 self.first = false;
                 if scan.reissued > 0 || scan.imported > 0 {
@@ -118,11 +147,24 @@ impl Desk {
                     self.imported.iter().for_each(|worker| worker.notify_one());
                 }
             }
-            Ok(Err(error)) => error!(
-                error = chain(&error),
-                hint = "check the folder and its permissions (group msp-handover); tried again by itself",
-                "the outbox could not be scanned"
-            ),
+            // It may have imported something before: the next scan will not say so again.
+            _ => {
+                self.confirmed.notify_one();
+                self.imported.iter().for_each(|worker| worker.notify_one());
+            }
+        }
+        match done {
+            Ok(Ok(_)) => self.instance.clear("outbox"),
+            Ok(Err(error)) => {
+                let why = chain(&error);
+                error!(
+                    error = why,
+                    hint = error.hint(),
+                    "the outbox could not be scanned"
+                );
+                self.instance
+                    .raise("outbox", &format!("the outbox could not be scanned: {why}"));
+            }
             Err(error) => {
                 error!(error = %error, "the scan of the outbox failed; tried again by itself")
             }
@@ -133,6 +175,7 @@ impl Desk {
         if let Err(error) = self.check_meaning(writer).await {
             error!(error = chain(&error), "delivery.db cannot be used");
         }
+        went_well
     }
 
     /// A retired destination needs no worker: nothing goes there, and it is probed no more.
@@ -290,7 +333,10 @@ fn wake_time(delivery: &Path) -> Option<std::time::SystemTime> {
 }
 
 /// Hints only: without inotify the periodic scan finds everything, later.
-fn watch_folders(places: &Places, hints: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
+fn watch_folders(
+    places: &Places,
+    hints: mpsc::Sender<()>,
+) -> notify::Result<notify::RecommendedWatcher> {
     let wake = places.delivery.join(WAKE_NAME);
     let made = std::fs::OpenOptions::new()
         .create(true)
@@ -303,21 +349,11 @@ fn watch_folders(places: &Places, hints: mpsc::Sender<()>) -> Option<notify::Rec
             let _ = hints.try_send(());
         }
     });
-    let watched = watcher.and_then(|mut watcher| {
+    watcher.and_then(|mut watcher| {
         watcher.watch(&places.outbox, RecursiveMode::NonRecursive)?;
         if made.is_ok() {
             watcher.watch(&wake, RecursiveMode::NonRecursive)?;
         }
         Ok(watcher)
-    });
-    match watched {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(
-                error = chain(&error),
-                "no inotify: new orders are found by the periodic scan only"
-            );
-            None
-        }
-    }
+    })
 }

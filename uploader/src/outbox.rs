@@ -71,6 +71,18 @@ pub(crate) enum ScanError {
     Delivery(#[from] DeliveryError),
 }
 
+impl ScanError {
+    /// What an operator does about it; the scan is made again by itself.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } => {
+                "check the folder and its permissions (group msp-handover); tried again by itself"
+            }
+            Self::Delivery(error) => error.hint(),
+        }
+    }
+}
+
 /// Why a file in the outbox is not an order or notice that we act on.
 #[derive(Debug, thiserror::Error)]
 enum Unreadable {

@@ -87,6 +87,15 @@ impl Policy {
         ceiling.mul_f64(rng.f64())
     }
 
+    /// How long to wait after the `attempt`-th failure in a row of something on this host, such as a
+    /// full disk: no server is spared by waiting for longer than the next scan of the outbox.
+    #[must_use]
+    pub fn local_backoff(&self, attempt: u32, rng: &mut fastrand::Rng) -> Duration {
+        self.backoff(attempt, rng)
+            .max(self.backoff_min)
+            .min(self.rescan_every)
+    }
+
     /// The short wait after a 409: somebody else's request was in the way, not the store.
     #[must_use]
     pub fn conflict_retry(&self, rng: &mut fastrand::Rng) -> Duration {

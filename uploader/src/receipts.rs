@@ -10,6 +10,7 @@ use evidence::handover::{
     Confirmation, RECEIPT_MAX_BYTES, RECEIPT_MAX_CONFIRMATIONS, RECEIPT_SUFFIX, Receipt,
 };
 use host::files::{Durability, FileError, Replace, open_dir, publish};
+use host::instance::InstanceLock;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tracing::{debug, error};
@@ -27,6 +28,7 @@ pub(crate) struct Reporter {
     pub(crate) writer: Writer,
     pub(crate) policy: Arc<Policy>,
     pub(crate) confirmed: Arc<Notify>,
+    pub(crate) instance: Arc<InstanceLock>,
 }
 
 /// Why no receipt was written; tried again later, since delivery.db remembers.
@@ -47,9 +49,14 @@ impl Reporter {
         loop {
             let stopping = *stop.borrow_and_update();
             match self.flush().await {
-                Ok(()) => failures = 0,
+                Ok(()) => {
+                    failures = 0;
+                    self.instance.clear("receipts");
+                }
                 Err(error) => {
                     failures += 1;
+                    let why = format!("receipts cannot be written: {}", chain(&error));
+                    self.instance.raise("receipts", &why);
                     error!(
                         error = chain(&error),
                         hint = "check the receipts folder and the room on its disk; tried again by itself",
@@ -61,7 +68,9 @@ impl Reporter {
                 return;
             }
             if failures > 0 {
-                let delay = self.policy.backoff(failures, &mut fastrand::Rng::new());
+                let delay = self
+                    .policy
+                    .local_backoff(failures, &mut fastrand::Rng::new());
                 tokio::select! {
                     _ = stop.changed() => {}
                     () = tokio::time::sleep(delay) => {}

@@ -66,6 +66,23 @@ impl DeliveryError {
         self.sqlite() == Some(rusqlite::ErrorCode::DiskFull)
     }
 
+    /// What an operator does about it; it goes on by itself then.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DiskFull, ReadOnly, SystemIoFailure};
+        match self.sqlite() {
+            Some(DiskFull) => "make room on the disk; it goes on by itself",
+            Some(DatabaseBusy) => {
+                "another program holds delivery.db locked; end it; it goes on by itself"
+            }
+            Some(ReadOnly | SystemIoFailure | CannotOpen) => {
+                "look at the disk (mounted read only, broken, or out of file descriptors); it goes \
+                 on by itself"
+            }
+            _ => "",
+        }
+    }
+
     /// The file is not a usable database: starting anew costs re-checking, not evidence.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {

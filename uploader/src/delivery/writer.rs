@@ -18,8 +18,9 @@ const GROUP_LIMIT: usize = 256;
 
 type Commit = Result<(), Arc<rusqlite::Error>>;
 type Reply = Box<dyn FnOnce(&Commit) + Send>;
-/// Gets `None` when there is no transaction to work in; then the commit says why.
-type Work = Box<dyn FnOnce(Option<&Ledger>) -> Reply + Send>;
+/// Gets `None` when there is no transaction to work in; then the commit says why. Also returns what
+/// SQLite said when the work failed.
+type Work = Box<dyn FnOnce(Option<&Ledger>) -> (Reply, Option<rusqlite::ffi::Error>) + Send>;
 
 /// A handle to the writing thread; clones share it. The thread ends, and the database is closed,
 /// when the last one is dropped.
@@ -55,15 +56,21 @@ impl Writer {
         let (send, receive) = oneshot::channel();
         let work: Work = Box::new(move |ledger| {
             let result = ledger.map(|ledger| in_savepoint(ledger, work));
-            Box::new(move |commit| {
+            let why = match &result {
+                Some(Err(DeliveryError::Sql(error))) => error.sqlite_error().copied(),
+                _ => None,
+            };
+            let reply: Reply = Box::new(move |commit| {
                 let result = match (commit, result) {
-                    (Ok(()), Some(result)) => result,
+                    // Its own error says more than that of the commit which it spoilt.
+                    (Ok(()), Some(result)) | (Err(_), Some(result @ Err(_))) => result,
                     (Ok(()), None) => Err(DeliveryError::WriterGone),
                     (Err(error), _) => Err(DeliveryError::Commit(Arc::clone(error))),
                 };
                 // The caller may have been cancelled; the work is done all the same.
                 drop(send.send(result));
-            })
+            });
+            (reply, why)
         });
         self.queue
             .send(work)
@@ -76,6 +83,13 @@ impl Writer {
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.clone()
     }
+
+    /// Completes when the thread has ended although there are handles: nothing will be written any
+    /// more, and only a start of the whole process helps.
+    pub async fn gone(&self) {
+        let mut changes = self.changes.clone();
+        while changes.changed().await.is_ok() {}
+    }
 }
 
 fn in_savepoint<T>(
@@ -84,6 +98,10 @@ fn in_savepoint<T>(
 ) -> Result<T, DeliveryError> {
     ledger.db.execute_batch("SAVEPOINT one")?;
     let result = work(ledger);
+    if result.is_err() && ledger.db.is_autocommit() {
+        // A full disk ended the transaction, and the savepoint with it.
+        return result;
+    }
     let end = if result.is_ok() {
         "RELEASE one"
     } else {
@@ -98,12 +116,20 @@ fn serve(ledger: &Ledger, queue: &mpsc::Receiver<Work>, announce: &watch::Sender
         let before = ledger.db.total_changes();
         let begun = ledger.db.execute_batch("BEGIN IMMEDIATE").map_err(Arc::new);
         let mut replies = Vec::new();
+        let mut spoilt = None;
         let waiting = std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok()));
         for work in waiting.take(GROUP_LIMIT) {
             // A full disk ends the transaction under us; a savepoint would then commit by itself.
-            replies.push(work((!ledger.db.is_autocommit()).then_some(ledger)));
+            let (reply, why) = work((!ledger.db.is_autocommit()).then_some(ledger));
+            if ledger.db.is_autocommit() {
+                spoilt = spoilt.or(why);
+            }
+            replies.push(reply);
         }
         let commit: Commit = begun.and_then(|()| {
+            if let Some(why) = spoilt {
+                return Err(Arc::new(rusqlite::Error::SqliteFailure(why, None)));
+            }
             ledger.db.execute_batch("COMMIT").map_err(|error| {
                 if !ledger.db.is_autocommit() {
                     // Nothing to be done when this fails too: the next BEGIN will say so.

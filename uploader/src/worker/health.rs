@@ -69,6 +69,11 @@ impl Breaker {
         }
     }
 
+    /// Whether it is shut, or on trial, since something with this code failed.
+    pub(super) fn is_shut_for(&self, code: &str) -> bool {
+        matches!(self.trouble(), Some(Trouble::Outage(error)) if error.code == code)
+    }
+
     /// How many times in a row it will have been shut, if it is shut next.
     pub(super) fn next_times(&self) -> u32 {
         match self {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use destination::{Class, Destination, Failure, Preflight};
+use host::instance::InstanceLock;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio::task::{self, JoinSet};
@@ -25,6 +26,9 @@ use health::{Breaker, Trouble};
 const WINDOW_FACTOR: usize = 8;
 /// A clock that is further off is worth a warning; S3 refuses requests at 15 minutes.
 const CLOCK_OFFSET_WARN_MS: i64 = 60_000;
+
+/// The code of a breaker that is shut since delivery.db cannot be used.
+const DATABASE: &str = "DeliveryDb";
 
 /// What wakes a worker.
 pub(crate) struct Signals {
@@ -42,6 +46,7 @@ pub(crate) struct Signals {
 pub(crate) struct Worker<D> {
     route: Arc<Route<D>>,
     signals: Signals,
+    instance: Arc<InstanceLock>,
     breaker: Breaker,
     preflight_at: Instant,
     in_flight: JoinSet<Result<Health, DeliveryError>>,
@@ -53,11 +58,12 @@ pub(crate) struct Worker<D> {
 }
 
 impl<D: Destination> Worker<D> {
-    pub(crate) fn new(route: Arc<Route<D>>, signals: Signals) -> Self {
+    pub(crate) fn new(route: Arc<Route<D>>, signals: Signals, instance: Arc<InstanceLock>) -> Self {
         let now = Instant::now();
         Self {
             route,
             signals,
+            instance,
             breaker: Breaker::new(now),
             preflight_at: now,
             in_flight: JoinSet::new(),
@@ -71,8 +77,13 @@ impl<D: Destination> Worker<D> {
     pub(crate) async fn run(mut self) {
         while !*self.signals.stop.borrow_and_update() && !*self.signals.retired.borrow_and_update()
         {
-            if let Err(error) = self.turn().await {
-                self.database_failed(&error);
+            match self.turn().await {
+                Ok(()) if !self.breaker.is_shut_for(DATABASE) => self.instance.clear("database"),
+                Ok(()) => {}
+                Err(error) => {
+                    self.database_failed(&error);
+                    self.rest().await;
+                }
             }
         }
         let drain = async {
@@ -210,23 +221,40 @@ impl<D: Destination> Worker<D> {
         }
     }
 
-    /// The disk is full, say. Nothing was concluded; tried again after a backoff.
+    /// The disk is full, say. Nothing was concluded; tried again after a backoff, which is never
+    /// longer than a scan of the outbox is away: nobody else's server is spared by waiting.
     fn database_failed(&mut self, error: &DeliveryError) {
-        let hint = if error.is_disk_full() {
-            "make room on the disk; it goes on by itself"
-        } else {
-            ""
-        };
+        let why = chain(error);
         error!(
             destination = self.route.destination_id,
-            error = chain(error),
-            hint,
+            error = why,
+            hint = error.hint(),
             "delivery.db cannot be used"
         );
-        let delay = self.outage_delay().max(self.route.policy.backoff_min);
-        self.breaker
-            .parcel_failed(local("DeliveryDb", error), 1, Instant::now(), delay);
+        self.instance
+            .raise("database", &format!("delivery.db cannot be used: {why}"));
+        let mut rng = self.rng();
+        let delay = self
+            .route
+            .policy
+            .local_backoff(self.breaker.next_times(), &mut rng);
+        drop(rng);
+        let trouble = Trouble::Outage(local(DATABASE, error));
+        // Also when it was shut before: a probe that went well at the store ends here too.
+        self.breaker.probe_failed(trouble, Instant::now(), delay);
         self.window.clear();
+    }
+
+    /// Until the next probe: a turn that fails at its start would otherwise follow upon another
+    /// without ever letting anything else of this process run.
+    async fn rest(&mut self) {
+        let until = self.breaker.probe_at().unwrap_or_else(Instant::now);
+        tokio::select! {
+            biased;
+            _ = self.signals.stop.changed() => {}
+            Ok(()) = self.signals.retired.changed() => {}
+            () = tokio::time::sleep_until(until.into()) => {}
+        }
     }
 
     /// Looks at the bucket, with a client built anew when an operator may have changed something.
@@ -393,14 +421,17 @@ impl<D: Destination> Worker<D> {
     }
 
     fn outage_delay(&self) -> Duration {
-        let mut rng = self
-            .route
-            .rng
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut rng = self.rng();
         self.route
             .policy
             .backoff(self.breaker.next_times(), &mut rng)
+    }
+
+    fn rng(&self) -> std::sync::MutexGuard<'_, fastrand::Rng> {
+        self.route
+            .rng
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
