@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use host::config::Settings;
 use host::exit::ExitCode;
+use host::instance::{AGENT_LOCK, UPLOADER_LOCK};
 use host::owner::as_owner_of;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -19,6 +20,8 @@ use crate::output::{self, plain};
 
 /// So many blocked items are listed; `blocked list` has them all.
 const BLOCKED_LISTED: usize = 100;
+/// The code of the alarm that something could not be read; the rest is shown all the same.
+const UNREADABLE: &str = "unreadable";
 
 /// The documented form of `status --json`.
 #[derive(Serialize)]
@@ -36,8 +39,37 @@ struct Status {
     delivery: Option<Summary>,
     /// What waits for an operator, at most 100.
     blocked: Vec<BlockedItem>,
+    /// What a daemon cannot do just now, and what is seen of the disks.
+    alarms: Vec<Told>,
     /// What an operator should know of the configuration.
     warnings: Vec<String>,
+}
+
+/// An alarm, and whose it is.
+#[derive(Serialize)]
+struct Told {
+    /// `agent` or `uploader`, as that daemon last said; `status` when this command sees it.
+    by: &'static str,
+    /// Since when; absent when `status` sees it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    /// `stalled`, `left`, `not_watching`, `start_failed` (agent); `database`, `outbox`,
+    /// `receipts`, `not_watching`, `start_failed` (uploader); `no_room`, `read_only`, `unreadable`
+    /// (status).
+    code: String,
+    /// In words.
+    message: String,
+}
+
+impl Told {
+    fn seen(code: &str, message: String) -> Self {
+        Self {
+            by: "status",
+            since: None,
+            code: code.to_owned(),
+            message,
+        }
+    }
 }
 
 pub(crate) fn run(options: &StatusOptions, config: &Path) -> Result<ExitCode> {
@@ -47,6 +79,9 @@ pub(crate) fn run(options: &StatusOptions, config: &Path) -> Result<ExitCode> {
         output::json(&status)?;
     } else {
         print(&status);
+    }
+    if status.alarms.iter().any(|a| a.code == UNREADABLE) {
+        return Ok(ExitCode::CouldNotCheck);
     }
     Ok(ExitCode::Ok)
 }
@@ -62,29 +97,22 @@ pub(crate) fn spool_reader(settings: &Settings) -> Result<Option<spool::reader::
 
 fn look(settings: &Settings) -> Result<Status> {
     let at = Timestamp::now();
-    let spool = if settings.paths.spool.exists() {
-        as_owner_of(&settings.paths.spool, || -> Result<Option<SpoolCounts>> {
-            Ok(spool_reader(settings)?
-                .map(|reader| reader.counts())
-                .transpose()?)
-        })?
-        .with_context(|| format!("reading {}", settings.paths.spool.display()))?
-    } else {
-        None
-    };
-    let (delivery, blocked) = if settings.paths.delivery.exists() {
-        as_owner_of(&settings.paths.delivery, || -> Result<_> {
-            Ok(
-                match uploader::delivery::Reader::open(&settings.paths.delivery)? {
-                    Some(reader) => (Some(reader.summary(at)?), reader.blocked(BLOCKED_LISTED)?),
-                    None => (None, Vec::new()),
-                },
-            )
-        })?
-        .with_context(|| format!("reading {}", settings.paths.delivery.display()))?
-    } else {
-        (None, Vec::new())
-    };
+    let paths = &settings.paths;
+    let mut alarms = told("agent", &paths.spool.join(AGENT_LOCK));
+    alarms.extend(told("uploader", &paths.delivery.join(UPLOADER_LOCK)));
+    alarms.extend(disks(settings));
+    let spool = read(&paths.spool, &mut alarms, || -> Result<_> {
+        Ok(spool_reader(settings)?
+            .map(|reader| reader.counts())
+            .transpose()?)
+    });
+    let delivered = read(&paths.delivery, &mut alarms, || -> Result<_> {
+        Ok(match uploader::delivery::Reader::open(&paths.delivery)? {
+            Some(reader) => Some((reader.summary(at)?, reader.blocked(BLOCKED_LISTED)?)),
+            None => None,
+        })
+    });
+    let (delivery, blocked) = delivered.unzip();
     let pending = delivery.as_ref().map_or(0, |d| {
         d.destinations
             .iter()
@@ -102,9 +130,82 @@ fn look(settings: &Settings) -> Result<Status> {
         }),
         pending,
         delivery,
-        blocked,
+        blocked: blocked.unwrap_or_default(),
+        alarms,
         warnings: settings.warnings.clone(),
     })
+}
+
+/// What a daemon keeps in `folder`, read as its owner; when it cannot be read, that is an alarm.
+fn read<T>(
+    folder: &Path,
+    alarms: &mut Vec<Told>,
+    work: impl FnOnce() -> Result<Option<T>>,
+) -> Option<T> {
+    if !folder.exists() {
+        return None;
+    }
+    let result = as_owner_of(folder, work)
+        .map_err(anyhow::Error::from)
+        .and_then(|result| result);
+    result.unwrap_or_else(|error| {
+        let message = format!("{} cannot be read: {error:#}", folder.display());
+        alarms.push(Told::seen(UNREADABLE, message));
+        None
+    })
+}
+
+/// What the daemon with this lock file said last.
+fn told(by: &'static str, lock: &Path) -> Vec<Told> {
+    match host::alarm::alarms(lock) {
+        Ok(alarms) => alarms
+            .into_iter()
+            .map(|alarm| Told {
+                by,
+                since: Some(alarm.since),
+                code: alarm.code,
+                message: alarm.message,
+            })
+            .collect(),
+        Err(error) => vec![Told::seen(
+            UNREADABLE,
+            format!("{} cannot be read: {error}", lock.display()),
+        )],
+    }
+}
+
+/// Disks without room, or read only. A daemon cannot tell of the latter.
+fn disks(settings: &Settings) -> Vec<Told> {
+    let paths = &settings.paths;
+    let least_bytes = settings.agent.min_free_bytes;
+    let mut alarms = Vec::new();
+    for folder in [
+        &paths.drop,
+        &paths.spool,
+        &paths.evidence,
+        &paths.outbox,
+        &paths.receipts,
+        &paths.delivery,
+        &paths.quarantine,
+    ] {
+        let Ok(disk) = nix::sys::statvfs::statvfs(folder.as_path()) else {
+            continue;
+        };
+        if disk.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+            let message = format!("{} is on a file system that is read only", folder.display());
+            alarms.push(Told::seen("read_only", message));
+        }
+        let free_bytes = disk.blocks_available().saturating_mul(disk.fragment_size());
+        if free_bytes < least_bytes {
+            let message = format!(
+                "{free_bytes} bytes are free below {}, less than agent.min_free_bytes = \
+                 {least_bytes}",
+                folder.display()
+            );
+            alarms.push(Told::seen("no_room", message));
+        }
+    }
+    alarms
 }
 
 /// `None` when the folder cannot be listed: a folder that is hidden is not an empty one.
@@ -193,6 +294,16 @@ fn print(status: &Status) {
         println!(
             "BLOCKED    {} at {}: {} ({})",
             item.bundle_id, item.destination_id, item.reason, item.hint
+        );
+    }
+    for alarm in &status.alarms {
+        let since = alarm.since.map(|at| format!(" since {at}"));
+        println!(
+            "ALARM      {}{}: {}: {}",
+            alarm.by,
+            since.unwrap_or_default(),
+            plain(&alarm.code),
+            plain(&alarm.message)
         );
     }
     for warning in &status.warnings {
