@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,13 @@ use crate::clinic::{BUCKET, Clinic, Place, Role};
 use crate::incident::document;
 
 /// Calls that change a file, a folder or what of them is durable.
-const CALLS: &str = "write,pwrite64,writev,pwritev,fsync,fdatasync,syncfs,ftruncate,fallocate,\
+pub(crate) const CALLS: &str = "write,pwrite64,writev,pwritev,fsync,fdatasync,syncfs,ftruncate,fallocate,\
                      rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat,rmdir,\
                      symlink,symlinkat,chmod,fchmod,fchmodat";
 /// A bound for failures only.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// No run takes so long.
+const AT_MOST: Duration = Duration::from_secs(300);
 
 /// Where a daemon is killed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,12 +71,17 @@ impl Campaign {
     /// When the scenario does not end well even without a kill.
     #[must_use]
     pub fn points(&self) -> Vec<Point> {
+        self.points_of(CALLS)
+    }
+
+    /// The same for other system calls than those that change a file; with commas between them.
+    pub(crate) fn points_of(&self, calls: &str) -> Vec<Point> {
         let mut points = Vec::new();
         for role in [Role::Agent, Role::Uploader] {
             let clinic = self.host();
             let trace = clinic.dir.path().join("trace");
-            let arguments = ["-e".to_owned(), format!("trace={CALLS}")];
-            let mut traced = self.start(&clinic, role, &trace, &arguments);
+            let arguments = ["-e".to_owned(), format!("trace={calls}")];
+            let mut traced = self.start(&clinic, role, &trace, &arguments, Stdio::null());
             let mut others = Others::start(&clinic, role);
             wait(&mut traced, &clinic, &mut others);
             assert_eq!(problems(&clinic), Vec::<String>::new(), "without a kill");
@@ -116,7 +124,8 @@ impl Campaign {
             "-e".to_owned(),
             format!("inject={}:signal=KILL:when={}", point.call, point.nth),
         ];
-        let mut doomed = self.start(&clinic, point.role, "/dev/null".as_ref(), &inject);
+        let nowhere = "/dev/null".as_ref();
+        let mut doomed = self.start(&clinic, point.role, nowhere, &inject, Stdio::null());
         let mut others = Others::start(&clinic, point.role);
         let killed = wait(&mut doomed, &clinic, &mut others);
         end_traced(&mut doomed);
@@ -137,7 +146,7 @@ impl Campaign {
     }
 
     /// A host of its own with its store, and everything that will ever be dropped.
-    fn host(&self) -> Clinic {
+    pub(crate) fn host(&self) -> Clinic {
         let clinic = Clinic::with_keys_of(&self.template, &[]);
         clinic.configure(&[Place::sandbox("main", &clinic.sandbox)], "");
         for n in 0..3 {
@@ -151,16 +160,22 @@ impl Campaign {
         clinic
     }
 
-    fn start(
+    /// Starts a daemon below strace, which writes to `output`; what the daemon says goes to `log`.
+    pub(crate) fn start(
         &self,
         clinic: &Clinic,
         role: Role,
         output: &std::path::Path,
         arguments: &[String],
+        log: Stdio,
     ) -> Child {
         let daemon = clinic.daemon(role);
-        let mut command = Command::new(&self.strace);
+        // Should this process be killed, nobody else would end the two.
+        let mut command = Command::new("timeout");
         command
+            .process_group(0)
+            .args(["--signal=KILL", &AT_MOST.as_secs().to_string()])
+            .arg(&self.strace)
             .args(["-f", "-qq", "-o"])
             .arg(output)
             .args(arguments)
@@ -176,21 +191,26 @@ impl Campaign {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap()
     }
 }
 
 /// The daemon that is not under test.
-struct Others(Child);
+pub(crate) struct Others(Child);
 
 impl Others {
-    fn start(clinic: &Clinic, under_test: Role) -> Self {
+    pub(crate) fn start(clinic: &Clinic, under_test: Role) -> Self {
         Self(clinic.spawn(match under_test {
             Role::Agent => Role::Uploader,
             Role::Uploader => Role::Agent,
         }))
+    }
+
+    /// It is under no fault, so it must not end.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
     }
 }
 
@@ -200,19 +220,15 @@ impl Drop for Others {
     }
 }
 
-/// Ends the daemon; strace then ends by itself. Without strace a daemon would go on.
-fn end_traced(strace: &mut Child) {
-    let pid = strace.id();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    for daemon in children.unwrap_or_default().split_whitespace() {
-        let daemon = nix::unistd::Pid::from_raw(daemon.parse().unwrap());
-        // It may have ended already.
-        let _ = nix::sys::signal::kill(daemon, nix::sys::signal::Signal::SIGKILL);
-    }
-    strace.wait().unwrap();
+/// Ends strace and the daemon, which are a group of their own: without strace the daemon would go on.
+pub(crate) fn end_traced(traced: &mut Child) {
+    let group = nix::unistd::Pid::from_raw(i32::try_from(traced.id()).unwrap());
+    // They may have ended already.
+    let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+    traced.wait().unwrap();
 }
 
-fn end(child: &mut Child) {
+pub(crate) fn end(child: &mut Child) {
     // It may have ended already.
     let _ = child.kill();
     let _ = child.wait();
@@ -228,10 +244,7 @@ fn wait(traced: &mut Child, clinic: &Clinic, others: &mut Others) -> bool {
         if is_done(clinic) {
             return false;
         }
-        assert!(
-            others.0.try_wait().unwrap().is_none(),
-            "the other daemon ended"
-        );
+        assert!(!others.has_ended(), "the other daemon ended");
         assert!(began.elapsed() < PATIENCE, "neither killed nor done");
         std::thread::park_timeout(Duration::from_millis(20));
     }
@@ -251,13 +264,13 @@ fn wait_settled(clinic: &Clinic, daemons: &mut [&mut Child]) -> Result<(), Strin
     Ok(())
 }
 
-fn is_done(clinic: &Clinic) -> bool {
+pub(crate) fn is_done(clinic: &Clinic) -> bool {
     let sealed = fs::read_dir(clinic.state("evidence")).is_ok_and(|mut e| e.next().is_some());
     sealed && clinic.is_settled()
 }
 
 /// Whatever is not as it should be, on the host and in the bucket.
-fn problems(clinic: &Clinic) -> Vec<String> {
+pub(crate) fn problems(clinic: &Clinic) -> Vec<String> {
     let client = Place::sandbox("main", &clinic.sandbox).client();
     let judged =
         clinic

@@ -164,17 +164,7 @@ impl Clinic {
         let password = root.join("keys/password");
         fs::write(&password, "only for tests\n").unwrap();
         fs::set_permissions(&password, fs::Permissions::from_mode(0o400)).unwrap();
-        for folder in [
-            "drop",
-            "spool",
-            "evidence",
-            "outbox",
-            "receipts",
-            "delivery",
-            "quarantine",
-        ] {
-            fs::create_dir_all(root.join("state").join(folder)).unwrap();
-        }
+        make_folders(root);
         fs::write(root.join("machine-id"), root.as_os_str().as_encoded_bytes()).unwrap();
         let (sender, events) = channel();
         Self {
@@ -235,6 +225,19 @@ impl Clinic {
         fs::write(root.join("aws-credentials"), credentials).unwrap();
     }
 
+    /// Replaces one piece of the configuration.
+    pub fn edit_configuration(&self, old: &str, new: &str) {
+        let path = self.dir.path().join("evidence.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old), "{old} is not in it");
+        fs::write(&path, text.replacen(old, new, 1)).unwrap();
+    }
+
+    /// Makes the state folder's own folders, where they are missing.
+    pub fn make_folders(&self) {
+        make_folders(self.dir.path());
+    }
+
     /// Where auditors' key is.
     #[must_use]
     pub fn public_key_file(&self) -> PathBuf {
@@ -284,8 +287,13 @@ impl Clinic {
 
     /// Starts a daemon; its log lines become events.
     pub fn start(&mut self, role: Role) {
-        let mut child = self
-            .daemon(role)
+        let command = self.daemon(role);
+        self.start_as(role, command);
+    }
+
+    /// The same by a command that becomes the daemon, such as a shell with limits of its own.
+    pub fn start_as(&mut self, role: Role, mut command: Command) {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -475,6 +483,20 @@ impl Drop for Clinic {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+fn make_folders(root: &Path) {
+    for folder in [
+        "drop",
+        "spool",
+        "evidence",
+        "outbox",
+        "receipts",
+        "delivery",
+        "quarantine",
+    ] {
+        fs::create_dir_all(root.join("state").join(folder)).unwrap();
     }
 }
 

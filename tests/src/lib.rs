@@ -1,11 +1,14 @@
 //! What the tests across processes share.
 
+pub mod backlog;
 pub mod bucket;
 pub mod campaign;
 pub mod clinic;
 pub mod cosign;
+pub mod faults;
 pub mod guest;
 pub mod incident;
 pub mod sealing;
 pub mod servers;
+pub mod tmpfs;
 pub mod tools;

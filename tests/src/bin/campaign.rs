@@ -1,10 +1,14 @@
 //! Campaigns that anyone can run again, for as long as they like; each prints its figures.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use clap::{Parser, Subcommand};
 use tests::campaign::{Campaign, Point, Survived};
 use tests::clinic::Role;
+use tests::faults::{Fault, Outcome};
 
 /// Durability campaigns. Build the programs first: cargo build --workspace --bins
 #[derive(Parser)]
@@ -26,21 +30,37 @@ enum Which {
         #[arg(long, value_name = "SEED")]
         seed: Option<u64>,
     },
+    /// Let every system call of either daemon that changes or opens a file fail, one fault a run.
+    ///
+    /// No room at each, for one call and for some; a broken device, no quota or read only, in turn;
+    /// no descriptor left at each that makes one. Needs strace.
+    Faults {
+        /// Only so many faults, drawn at random; not given: every one.
+        #[arg(long, value_name = "N")]
+        sample: Option<usize>,
+        /// Draws the same sample again.
+        #[arg(long, value_name = "SEED")]
+        seed: Option<u64>,
+        /// So many hosts at a time.
+        #[arg(long, value_name = "N", default_value_t = 2)]
+        jobs: usize,
+    },
 }
 
 fn main() -> ExitCode {
-    let Which::Crash { sample, seed } = Arguments::parse().campaign;
+    match Arguments::parse().campaign {
+        Which::Crash { sample, seed } => crash(sample, seed),
+        Which::Faults { sample, seed, jobs } => faults(sample, seed, jobs),
+    }
+}
+
+fn crash(sample: Option<usize>, seed: Option<u64>) -> ExitCode {
     let campaign = Campaign::new("strace".into());
     let mut points = campaign.points();
     let all = points.len();
     println!("{} points of the agent", of(&points, Role::Agent));
     println!("{} points of the uploader", of(&points, Role::Uploader));
-    if let Some(sample) = sample {
-        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-        println!("seed {seed}");
-        fastrand::Rng::with_seed(seed).shuffle(&mut points);
-        points.truncate(sample);
-    }
+    draw(&mut points, sample, seed);
     let (mut crashes, mut not_reached, mut failed) = (0, 0, 0);
     for (n, point) in points.iter().enumerate() {
         match campaign.crash_at(point) {
@@ -64,6 +84,91 @@ fn main() -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn faults(sample: Option<usize>, seed: Option<u64>, jobs: usize) -> ExitCode {
+    let mut faults = Campaign::new("strace".into()).faults();
+    let all = faults.len();
+    draw(&mut faults, sample, seed);
+    println!("{all} faults, {} to be tried", faults.len());
+    let next = AtomicUsize::new(0);
+    let figures = Mutex::new(Figures::default());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                let campaign = Campaign::new("strace".into());
+                while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = campaign.fault_at(fault);
+                    let mut figures = figures.lock().unwrap_or_else(PoisonError::into_inner);
+                    figures.count(fault, outcome);
+                }
+            });
+        }
+    });
+    let figures = figures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (role, word) in &figures.words {
+        println!("{role:?} ended with: {word}");
+    }
+    println!(
+        "faults {all}, tried {}: survived {} ({} of them with a restart), not survived {}, not \
+         reached this time {}",
+        faults.len(),
+        figures.survived,
+        figures.restarted,
+        figures.failed,
+        figures.not_reached
+    );
+    for (error, n) in &figures.by_error {
+        println!("  survived {error}: {n}");
+    }
+    if figures.failed == 0 && figures.survived > 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[derive(Default)]
+struct Figures {
+    survived: usize,
+    restarted: usize,
+    failed: usize,
+    not_reached: usize,
+    by_error: BTreeMap<&'static str, usize>,
+    /// The last words of daemons that ended.
+    words: BTreeSet<(Role, String)>,
+}
+
+impl Figures {
+    fn count(&mut self, fault: &Fault, outcome: Outcome) {
+        match outcome {
+            Outcome::Survived(ends) => {
+                self.survived += 1;
+                self.restarted += usize::from(!ends.is_empty());
+                *self.by_error.entry(fault.error).or_default() += 1;
+                let role = fault.point.role;
+                self.words.extend(ends.into_iter().map(|word| (role, word)));
+            }
+            Outcome::NotReached => self.not_reached += 1,
+            Outcome::No(problems) => {
+                self.failed += 1;
+                println!("NOT SURVIVED  {fault:?}: {problems:#?}");
+            }
+        }
+        let done = self.survived + self.failed + self.not_reached;
+        if done.is_multiple_of(50) {
+            println!("{done} done");
+        }
+    }
+}
+
+fn draw<T>(all: &mut Vec<T>, sample: Option<usize>, seed: Option<u64>) {
+    if let Some(sample) = sample {
+        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+        println!("seed {seed}");
+        fastrand::Rng::with_seed(seed).shuffle(all);
+        all.truncate(sample);
     }
 }
 

@@ -8,6 +8,7 @@ mod crash_points;
 mod credentials;
 mod destinations;
 mod executors;
+mod exhaustion;
 mod incident;
 mod journey;
 mod large;
