@@ -112,7 +112,7 @@ impl Campaign {
             if let Some(status) = under_test.daemon.try_wait().unwrap() {
                 let said = fs::read_to_string(&log).unwrap();
                 match said[heard..].lines().last() {
-                    Some(word) if !status.success() => ends.push(word.to_owned()),
+                    Some(word) if !status.success() => ends.push(words(word, &clinic)),
                     _ => found.push(format!("it ended without a word: {status}")),
                 }
                 heard = said.len();
@@ -176,6 +176,14 @@ impl Drop for UnderTest {
             end(&mut self.daemon);
         }
     }
+}
+
+/// A line of the log without what differs from run to run.
+fn words(line: &str, clinic: &Clinic) -> String {
+    let event: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    let message = event.as_ref().and_then(|e| e["message"].as_str());
+    let folder = clinic.dir.path().to_string_lossy();
+    message.unwrap_or(line).replace(&*folder, "…")
 }
 
 fn append(log: &Path) -> File {

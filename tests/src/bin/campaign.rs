@@ -1,6 +1,6 @@
 //! Campaigns that anyone can run again, for as long as they like; each prints its figures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -45,12 +45,22 @@ enum Which {
         #[arg(long, value_name = "N", default_value_t = 2)]
         jobs: usize,
     },
+    /// Let very many deliveries wait for a store that is away, and measure the uploader.
+    Backlog {
+        /// So many deliveries.
+        #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+        rows: u64,
+    },
 }
+
+/// By how much more an uploader may have in memory when very much waits.
+const GROWTH_MAX_KB: u64 = 32_000;
 
 fn main() -> ExitCode {
     match Arguments::parse().campaign {
         Which::Crash { sample, seed } => crash(sample, seed),
         Which::Faults { sample, seed, jobs } => faults(sample, seed, jobs),
+        Which::Backlog { rows } => backlog(rows),
     }
 }
 
@@ -107,8 +117,8 @@ fn faults(sample: Option<usize>, seed: Option<u64>, jobs: usize) -> ExitCode {
         }
     });
     let figures = figures.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for (role, word) in &figures.words {
-        println!("{role:?} ended with: {word}");
+    for ((role, word), n) in &figures.words {
+        println!("{role:?} ended {n} times with: {word}");
     }
     println!(
         "faults {all}, tried {}: survived {} ({} of them with a restart), not survived {}, not \
@@ -129,6 +139,25 @@ fn faults(sample: Option<usize>, seed: Option<u64>, jobs: usize) -> ExitCode {
     }
 }
 
+fn backlog(rows: u64) -> ExitCode {
+    let figures = tests::backlog::measure(rows);
+    println!(
+        "{} deliveries wait: ready after {:.1?}, at work after {:.1?}, status took {:.1?}, at most {} kB \
+         in memory ({} kB with nothing to do)",
+        figures.pending,
+        figures.ready_after,
+        figures.at_work_after,
+        figures.status_took,
+        figures.peak_kb,
+        figures.peak_idle_kb
+    );
+    if figures.peak_kb < figures.peak_idle_kb + GROWTH_MAX_KB {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
 #[derive(Default)]
 struct Figures {
     survived: usize,
@@ -137,7 +166,7 @@ struct Figures {
     not_reached: usize,
     by_error: BTreeMap<&'static str, usize>,
     /// The last words of daemons that ended.
-    words: BTreeSet<(Role, String)>,
+    words: BTreeMap<(Role, String), usize>,
 }
 
 impl Figures {
@@ -147,8 +176,9 @@ impl Figures {
                 self.survived += 1;
                 self.restarted += usize::from(!ends.is_empty());
                 *self.by_error.entry(fault.error).or_default() += 1;
-                let role = fault.point.role;
-                self.words.extend(ends.into_iter().map(|word| (role, word)));
+                for word in ends {
+                    *self.words.entry((fault.point.role, word)).or_default() += 1;
+                }
             }
             Outcome::NotReached => self.not_reached += 1,
             Outcome::No(problems) => {
