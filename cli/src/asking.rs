@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use evidence::handover::{
-    ANSWER_SUFFIX, Action, Answer, REASON_MAX_BYTES, REQUEST_MAX_BYTES, REQUEST_SUFFIX, Request,
-    Requester,
+    ANSWER_SUFFIX, Action, Answer, REQUEST_MAX_BYTES, REQUEST_SUFFIX, Request, Requester, is_line,
 };
 use host::config::Settings;
 use host::exit::ExitCode;
@@ -96,11 +95,7 @@ fn name(request: &Request, suffix: &str) -> String {
 }
 
 fn requester() -> Requester {
-    let is_a_name = |name: &String| {
-        !name.trim().is_empty()
-            && name.len() <= REASON_MAX_BYTES
-            && !name.chars().any(char::is_control)
-    };
+    let is_a_name = |name: &String| is_line(name);
     Requester {
         uid: nix::unistd::getuid().as_raw(),
         sudo_user: std::env::var("SUDO_USER").ok().filter(is_a_name),

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Result;
+use evidence::ijson::is_unsafe_to_show;
 use host::config::{ConfigError, Settings, environment};
 use host::exit::ExitCode;
 use serde::Serialize;
@@ -35,10 +36,11 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Text of others for a terminal: no control characters, so that nobody paints over our words.
+/// Text of others for a terminal: no control characters and none that turn the direction of
+/// writing, so that nobody paints over our words.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if is_unsafe_to_show(c) { '\u{fffd}' } else { c })
         .collect()
 }
 

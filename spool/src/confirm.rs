@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use evidence::bundle::OBJECT_LOCK_MODE;
 use evidence::handover::{Confirmation, Order, Proof, Role};
+use evidence::ijson::is_unsafe_to_show;
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
@@ -138,8 +139,13 @@ fn believable(order: &Order, said: &Confirmation) -> Result<Role, &'static str> 
     if said.object_lock_mode != OBJECT_LOCK_MODE {
         return Err("the lock is not COMPLIANCE");
     }
-    if said.version_id.is_empty() || said.version_id.len() > 1024 {
-        return Err("the version id is empty or too long");
+    // S3's are at most 1,024 bytes and "URL-ready"; whatever is written here is shown to people.
+    let plain = |text: &str| !text.contains(is_unsafe_to_show);
+    if said.version_id.is_empty() || said.version_id.len() > 1024 || !plain(&said.version_id) {
+        return Err("the version id is empty, too long or not plain");
+    }
+    if !said.etag.as_deref().is_none_or(plain) {
+        return Err("the ETag is not plain");
     }
     // The store's date when it was read back is later than its date at upload, from which the
     // retention was counted, by however long the confirmation took: the uploader's margin covers

@@ -20,6 +20,15 @@ pub use request::{
     Action, Answer, REASON_MAX_BYTES, Request, RequestError, Requester, is_request_id,
 };
 
+/// Whether `text` is a line of words: not blank, at most [`REASON_MAX_BYTES`], and nothing in it
+/// that a log or a terminal would not show as it is.
+#[must_use]
+pub fn is_line(text: &str) -> bool {
+    !text.trim().is_empty()
+        && text.len() <= REASON_MAX_BYTES
+        && !text.contains(crate::ijson::is_unsafe_to_show)
+}
+
 /// An order file's name ends so; anything else in `outbox/` is not an order.
 pub const ORDER_SUFFIX: &str = ".order.json";
 /// A receipt file's name ends so; anything else in `receipts/` is not a receipt.

@@ -56,7 +56,7 @@ pub enum NoticeError {
     #[error("the notice names an unsafe id: {0:?}")]
     UnsafeName(String),
     /// No place, or a reason that is none.
-    #[error("the notice has no place, or its reason is empty, too long or has control characters")]
+    #[error("the notice has no place, or its reason is no line of words")]
     Inconsistent,
 }
 
@@ -88,10 +88,7 @@ impl Notice {
         if let Some(bad) = names.into_iter().flatten().find(|n| !is_safe_name(n)) {
             return Err(NoticeError::UnsafeName(bad.clone()));
         }
-        let reason = &notice.reason;
-        let is_reason = !reason.is_empty()
-            && reason.len() <= super::REASON_MAX_BYTES
-            && !reason.chars().any(char::is_control);
+        let is_reason = super::is_line(&notice.reason);
         if !is_reason || notice.uri.is_empty() || notice.uri.len() > 2048 {
             return Err(NoticeError::Inconsistent);
         }
@@ -142,7 +139,9 @@ mod tests {
             ("\"destination_id\":\"old\"", "\"destination_id\":\"\""),
             ("s3://old/", ""),
             ("the contract ended", ""),
+            ("the contract ended", " "),
             ("the contract ended", "two\\nlines"),
+            ("the contract ended", "turned \u{202e}round"),
             ("\"reason\"", "\"more\":1,\"reason\""),
         ] {
             let changed = text.replace(from, to);

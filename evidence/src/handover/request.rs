@@ -247,14 +247,14 @@ fn check_destination(id: &str) -> Result<(), RequestError> {
 
 /// One line of an operator's words: it ends up in logs, on terminals and in custody.
 fn check_text(field: &'static str, text: &str) -> Result<(), RequestError> {
-    let problem = if text.trim().is_empty() {
+    let problem = if super::is_line(text) {
+        return Ok(());
+    } else if text.trim().is_empty() {
         "is empty"
     } else if text.len() > REASON_MAX_BYTES {
         "is longer than 1000 bytes"
-    } else if text.chars().any(char::is_control) {
-        "has control characters; write one line"
     } else {
-        return Ok(());
+        "has control characters, or marks that turn text round; write one plain line"
     };
     Err(RequestError::Field { field, problem })
 }
@@ -309,6 +309,7 @@ mod tests {
             ),
             ("the contract ended", ""),
             ("the contract ended", "two\\nlines"),
+            ("the contract ended", "turned \u{202e}round"),
             ("the contract ended", &"x".repeat(1001)),
         ] {
             let changed = text.replace(from, to);

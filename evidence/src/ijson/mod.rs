@@ -31,7 +31,7 @@ mod visit;
 use serde_json::Value;
 
 pub use error::{Code, Error};
-pub use pointer::presentable;
+pub use pointer::{is_unsafe_to_show, presentable};
 
 /// The deepest nesting that can be asked for: serde_json's own guard is at 128.
 pub const MAX_DEPTH: usize = 120;

@@ -40,7 +40,8 @@ pub fn presentable(pointer: &str) -> String {
 }
 
 /// Control characters, and the marks that reorder text on a screen (Unicode UAX 9).
-fn is_unsafe_to_show(c: char) -> bool {
+#[must_use]
+pub fn is_unsafe_to_show(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

@@ -15,7 +15,8 @@ use super::KeyError;
 const LABEL: &str = "ENCRYPTED SIGSTORE PRIVATE KEY";
 const OLD_LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
 const ACCEPTED_N: [u64; 3] = [32_768, 65_536, 131_072];
-const WRITTEN_LOG_N: u8 = 16;
+const WRITTEN_N: u64 = 65_536;
+const SALT_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
 
@@ -33,7 +34,7 @@ struct Kdf {
     salt: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct KdfParams {
     #[serde(rename = "N")]
     n: u64,
@@ -47,100 +48,154 @@ struct Cipher {
     nonce: String,
 }
 
-pub(super) fn encrypt(pkcs8: &[u8], password: &[u8]) -> Result<Zeroizing<String>, KeyError> {
-    let mut salt = [0; 32];
-    let mut nonce = [0; NONCE_BYTES];
-    for buffer in [&mut salt[..], &mut nonce[..]] {
-        aws_lc_rs::rand::fill(buffer).map_err(|e| KeyError::Crypto(e.to_string()))?;
-    }
-    let params = KdfParams {
-        n: 1 << WRITTEN_LOG_N,
-        r: 8,
-        p: 1,
-    };
-    let cipher = cipher(password, &salt, &params)?;
-    // NaCl's order: the tag first, then the ciphertext.
-    let mut boxed = vec![0; TAG_BYTES];
-    boxed.extend_from_slice(pkcs8);
-    let tag = cipher
-        .encrypt_in_place_detached(Nonce::from_slice(&nonce), b"", &mut boxed[TAG_BYTES..])
-        .map_err(|_| KeyError::Crypto("secretbox".to_owned()))?;
-    boxed[..TAG_BYTES].copy_from_slice(&tag);
-    let envelope = Envelope {
-        kdf: Kdf {
-            name: "scrypt".to_owned(),
+/// An encrypted private key file that was read, and not yet opened: everything about it is as
+/// cosign writes it, so that the costly key derivation starts for nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncryptedKey {
+    params: KdfParams,
+    salt: Vec<u8>,
+    nonce: [u8; NONCE_BYTES],
+    /// NaCl's order: the tag first, then the ciphertext.
+    boxed: Vec<u8>,
+}
+
+impl EncryptedKey {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// When it is not such a file, or wants another key derivation or cipher than cosign's.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let pem = pem::parse(text).map_err(|_| KeyError::NotPem {
+            expected: LABEL,
+            found: None,
+        })?;
+        if pem.tag() != LABEL && pem.tag() != OLD_LABEL {
+            return Err(KeyError::NotPem {
+                expected: LABEL,
+                found: Some(pem.tag().to_owned()),
+            });
+        }
+        let envelope: Envelope =
+            serde_json::from_slice(pem.contents()).map_err(|e| KeyError::Format(e.to_string()))?;
+        if envelope.kdf.name != "scrypt" || envelope.cipher.name != "nacl/secretbox" {
+            return Err(KeyError::Format(
+                "another kdf than scrypt, or another cipher than nacl/secretbox".to_owned(),
+            ));
+        }
+        let decode = |field: &'static str, text: &str| {
+            STANDARD
+                .decode(text)
+                .map_err(|_| KeyError::Format(format!("{field} is not base64")))
+        };
+        let salt = decode("kdf.salt", &envelope.kdf.salt)?;
+        let nonce = decode("cipher.nonce", &envelope.cipher.nonce)?;
+        let boxed = decode("ciphertext", &envelope.ciphertext)?;
+        let nonce = nonce
+            .try_into()
+            .ok()
+            .filter(|_| boxed.len() >= TAG_BYTES)
+            .ok_or_else(|| KeyError::Format("nonce or ciphertext is too short".to_owned()))?;
+        let params = envelope.kdf.params;
+        if !ACCEPTED_N.contains(&params.n) || params.r != 8 || params.p != 1 {
+            return Err(KeyError::Kdf {
+                n: params.n,
+                r: params.r,
+                p: params.p,
+            });
+        }
+        Ok(Self {
             params,
-            salt: STANDARD.encode(salt),
-        },
-        cipher: Cipher {
-            name: "nacl/secretbox".to_owned(),
-            nonce: STANDARD.encode(nonce),
-        },
-        ciphertext: STANDARD.encode(&boxed),
-    };
-    let json = serde_json::to_vec(&envelope).map_err(|e| KeyError::Format(e.to_string()))?;
-    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    Ok(Zeroizing::new(pem::encode_config(
-        &pem::Pem::new(LABEL, json),
-        config,
-    )))
+            salt,
+            nonce,
+            boxed,
+        })
+    }
+
+    /// The file's text, as cosign writes it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn to_pem(&self) -> Result<String, KeyError> {
+        let envelope = Envelope {
+            kdf: Kdf {
+                name: "scrypt".to_owned(),
+                params: self.params,
+                salt: STANDARD.encode(&self.salt),
+            },
+            cipher: Cipher {
+                name: "nacl/secretbox".to_owned(),
+                nonce: STANDARD.encode(self.nonce),
+            },
+            ciphertext: STANDARD.encode(&self.boxed),
+        };
+        let json = serde_json::to_vec(&envelope).map_err(|e| KeyError::Format(e.to_string()))?;
+        let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+        Ok(pem::encode_config(&pem::Pem::new(LABEL, json), config))
+    }
+
+    fn encrypt(pkcs8: &[u8], password: &[u8]) -> Result<Self, KeyError> {
+        let mut key = Self {
+            params: KdfParams {
+                n: WRITTEN_N,
+                r: 8,
+                p: 1,
+            },
+            salt: vec![0; SALT_BYTES],
+            nonce: [0; NONCE_BYTES],
+            boxed: vec![0; TAG_BYTES],
+        };
+        for buffer in [&mut key.salt[..], &mut key.nonce[..]] {
+            aws_lc_rs::rand::fill(buffer).map_err(|e| KeyError::Crypto(e.to_string()))?;
+        }
+        let cipher = key.cipher(password)?;
+        key.boxed.extend_from_slice(pkcs8);
+        let tag = cipher
+            .encrypt_in_place_detached(
+                Nonce::from_slice(&key.nonce),
+                b"",
+                &mut key.boxed[TAG_BYTES..],
+            )
+            .map_err(|_| KeyError::Crypto("secretbox".to_owned()))?;
+        key.boxed[..TAG_BYTES].copy_from_slice(&tag);
+        Ok(key)
+    }
+
+    fn decrypt(&self, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let cipher = self.cipher(password)?;
+        let (tag, message) = self.boxed.split_at(TAG_BYTES);
+        let mut message = Zeroizing::new(message.to_vec());
+        cipher
+            .decrypt_in_place_detached(
+                Nonce::from_slice(&self.nonce),
+                b"",
+                &mut message,
+                tag.into(),
+            )
+            .map_err(|_| KeyError::Password)?;
+        Ok(message)
+    }
+
+    fn cipher(&self, password: &[u8]) -> Result<XSalsa20Poly1305, KeyError> {
+        let KdfParams { n, r, p } = self.params;
+        let refused = KeyError::Kdf { n, r, p };
+        // A power of two, since it is one of the accepted, so the trailing zeros are its logarithm.
+        let log_n = u8::try_from(n.trailing_zeros()).unwrap_or(u8::MAX);
+        let scrypt_params = scrypt::Params::new(log_n, r, p).map_err(|_| refused)?;
+        let mut key = Zeroizing::new([0; 32]);
+        scrypt::scrypt(password, &self.salt, &scrypt_params, &mut key[..])
+            .map_err(|e| KeyError::Crypto(e.to_string()))?;
+        Ok(XSalsa20Poly1305::new(Key::from_slice(&key[..])))
+    }
+}
+
+pub(super) fn encrypt(pkcs8: &[u8], password: &[u8]) -> Result<Zeroizing<String>, KeyError> {
+    EncryptedKey::encrypt(pkcs8, password)?
+        .to_pem()
+        .map(Zeroizing::new)
 }
 
 pub(super) fn decrypt(text: &str, password: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let pem = pem::parse(text).map_err(|_| KeyError::NotPem {
-        expected: LABEL,
-        found: None,
-    })?;
-    if pem.tag() != LABEL && pem.tag() != OLD_LABEL {
-        return Err(KeyError::NotPem {
-            expected: LABEL,
-            found: Some(pem.tag().to_owned()),
-        });
-    }
-    let envelope: Envelope =
-        serde_json::from_slice(pem.contents()).map_err(|e| KeyError::Format(e.to_string()))?;
-    if envelope.kdf.name != "scrypt" || envelope.cipher.name != "nacl/secretbox" {
-        return Err(KeyError::Format(
-            "another kdf than scrypt, or another cipher than nacl/secretbox".to_owned(),
-        ));
-    }
-    let decode = |field: &'static str, text: &str| {
-        STANDARD
-            .decode(text)
-            .map_err(|_| KeyError::Format(format!("{field} is not base64")))
-    };
-    let salt = decode("kdf.salt", &envelope.kdf.salt)?;
-    let nonce = decode("cipher.nonce", &envelope.cipher.nonce)?;
-    let mut boxed = Zeroizing::new(decode("ciphertext", &envelope.ciphertext)?);
-    if nonce.len() != NONCE_BYTES || boxed.len() < TAG_BYTES {
-        return Err(KeyError::Format(
-            "nonce or ciphertext is too short".to_owned(),
-        ));
-    }
-    let cipher = cipher(password, &salt, &envelope.kdf.params)?;
-    let (tag, message) = boxed.split_at_mut(TAG_BYTES);
-    cipher
-        .decrypt_in_place_detached(Nonce::from_slice(&nonce), b"", message, (&*tag).into())
-        .map_err(|_| KeyError::Password)?;
-    Ok(Zeroizing::new(message.to_vec()))
-}
-
-fn cipher(password: &[u8], salt: &[u8], params: &KdfParams) -> Result<XSalsa20Poly1305, KeyError> {
-    let refused = KeyError::Kdf {
-        n: params.n,
-        r: params.r,
-        p: params.p,
-    };
-    if !ACCEPTED_N.contains(&params.n) || params.r != 8 || params.p != 1 {
-        return Err(refused);
-    }
-    // A power of two, checked above, so the trailing zeros are its logarithm.
-    let log_n = u8::try_from(params.n.trailing_zeros()).unwrap_or(u8::MAX);
-    let scrypt_params = scrypt::Params::new(log_n, params.r, params.p).map_err(|_| refused)?;
-    let mut key = Zeroizing::new([0; 32]);
-    scrypt::scrypt(password, salt, &scrypt_params, &mut key[..])
-        .map_err(|e| KeyError::Crypto(e.to_string()))?;
-    Ok(XSalsa20Poly1305::new(Key::from_slice(&key[..])))
+    EncryptedKey::parse(text)?.decrypt(password)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod public;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use file::EncryptedKey;
 pub use private::PrivateKey;
 pub use public::PublicKey;
 
