@@ -242,6 +242,20 @@ mod tests {
         assert_eq!(verified.artifacts(), []);
     }
 
+    #[test]
+    fn the_files_that_are_stored_with_a_bundle_are_told_as_it_lists_them() {
+        let (key, bundle) = sealed();
+        let mut verified =
+            VerifiedBundle::verify(&bundle.bytes, &bundle.signature, key.public()).unwrap();
+        let file = StoredFile {
+            name: "a b.log".to_owned(),
+            size_bytes: 3,
+            sha256: Sha256::of(b"log"),
+        };
+        verified.document["artifacts"] = serde_json::json!({ "files": [file] });
+        assert_eq!(verified.artifacts(), [file]);
+    }
+
     /// A document whose content hash is right, signed, whatever else it says.
     fn signed_with(
         key: &PrivateKey,
