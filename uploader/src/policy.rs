@@ -226,4 +226,32 @@ pub(crate) mod tests {
         settings.in_flight = 0;
         assert_eq!(Policy::from_settings(&settings).in_flight, 1, "never none");
     }
+
+    #[test]
+    fn a_fault_of_this_host_is_tried_again_by_the_next_scan_and_never_without_a_pause() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let policy = quick();
+        let draws = |attempt, rng: &mut fastrand::Rng| -> Vec<_> {
+            (0..500)
+                .map(|_| policy.local_backoff(attempt, rng))
+                .collect()
+        };
+        assert!(draws(1, &mut rng).iter().all(|d| *d == policy.backoff_min));
+        let later = draws(48, &mut rng);
+        assert!(
+            later
+                .iter()
+                .all(|d| (policy.backoff_min..=policy.backoff_max).contains(d))
+        );
+        assert!(later.iter().any(|d| *d > policy.backoff_max / 2));
+        let scanned_often = Policy {
+            rescan_every: Duration::from_millis(3),
+            ..policy
+        };
+        assert!(
+            (0..500).all(|_| {
+                scanned_often.local_backoff(48, &mut rng) <= scanned_often.rescan_every
+            })
+        );
+    }
 }

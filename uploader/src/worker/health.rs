@@ -300,4 +300,16 @@ mod tests {
         breaker.nothing_to_try();
         assert_eq!(breaker, Breaker::Closed { failures: 1 });
     }
+
+    #[test]
+    fn what_it_is_shut_for_is_an_outage_by_its_code() {
+        let now = Instant::now();
+        let mut breaker = closed(now);
+        assert!(!breaker.is_shut_for("SlowDown"));
+        breaker.probe_failed(Trouble::Outage(error()), now, DELAY);
+        assert!(breaker.is_shut_for("SlowDown"));
+        assert!(!breaker.is_shut_for("Timeout"));
+        breaker.park(error(), now, DELAY);
+        assert!(!breaker.is_shut_for("SlowDown"), "that is no outage");
+    }
 }
