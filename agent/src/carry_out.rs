@@ -8,9 +8,9 @@ use spool::{ChainStart, Group, Resealed};
 use crate::destination_plan::order;
 use crate::intake::staged_folder;
 use crate::pass::Agent;
+use crate::republish::elsewhere;
 use crate::requests::{self, Asked, Done};
 use crate::reseal::Resealer;
-use crate::start::elsewhere;
 use crate::{AgentError, clock};
 
 impl Agent {

@@ -21,9 +21,9 @@ use crate::keys::Keys;
 use crate::publish::{Published, Publisher};
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
+use crate::republish::elsewhere;
 use crate::requests::Requests;
 use crate::seal::{self, Prepared, Sealer};
-use crate::start::elsewhere;
 use crate::{AgentError, Clock, clock};
 
 /// The newest bundle whose files a sync has made durable.

@@ -10,16 +10,17 @@ use evidence::digest::Sha256;
 use host::config::Settings;
 use host::instance::{AGENT_LOCK, InstanceLock};
 use jiff::Timestamp;
-use spool::{Artifact, ChainStart, DestinationUse, Spool};
+use spool::{ChainStart, DestinationUse, Spool};
 
 use crate::error::chain;
 use crate::folder::DropFolder;
-use crate::intake::{Intake, staged_folder};
+use crate::intake::Intake;
 use crate::keys::Keys;
 use crate::pass::{Agent, SYNCED_NOTE};
-use crate::publish::{Published, Publisher};
+use crate::publish::Publisher;
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
+use crate::republish::republish;
 use crate::requests::Requests;
 use crate::rollback::is_behind_files;
 use crate::{AgentError, Clock, lost_spool};
@@ -141,40 +142,8 @@ impl Agent {
             .and_then(|v| v.parse().ok())
             .unwrap_or(0);
         let evidence = &self.settings.paths.evidence;
-        let spool = &self.spool;
-        let publisher = &mut self.publisher;
         let key = self.keys.signing.public();
-        let mut again = 0_usize;
-        self.spool.each_bundle_after(synced, |b| -> Result<(), AgentError> {
-            let artifacts = spool.artifacts(b.bundle_rowid)?;
-            if !artifacts.is_empty() {
-                let token = b.taken_token.as_deref().unwrap_or("resealed");
-                let staged = staged_folder(evidence, token);
-                again += publisher.artifacts(&staged, &artifacts, |a| elsewhere(spool, a))?;
-            }
-            match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, key)? {
-                Published::Written => again += 1,
-                Published::Same => {}
-                Published::OtherSigned => tracing::error!(
-                    bundle = %b.bundle_id,
-                    state = "other_signed_file",
-                    "another signed bundle has this name in the evidence folder; it was left alone"
-                ),
-            }
-            Ok(())
-        })?;
-        for (notice_id, body) in self.spool.notices()? {
-            if publisher.notice(&notice_id, &body)? == Published::Written {
-                again += 1;
-            }
-        }
-        self.spool
-            .each_open_order(|order| -> Result<(), AgentError> {
-                if publisher.order(&order.order_id, &order.body)? == Published::Written {
-                    again += 1;
-                }
-                Ok(())
-            })?;
+        let again = republish(&self.spool, &mut self.publisher, evidence, key, synced)?;
         if again > 0 {
             tracing::info!(
                 state = "published_again",
@@ -203,13 +172,6 @@ impl Agent {
         }
         Ok(())
     }
-}
-
-/// Where else the bytes of an artifact are.
-pub(crate) fn elsewhere(spool: &Spool, artifact: &Artifact) -> Result<Vec<String>, AgentError> {
-    let mut paths = spool.artifact_paths(artifact.sha256)?;
-    paths.retain(|path| *path != artifact.path);
-    Ok(paths)
 }
 
 /// Registers the configured destinations, and leaves out those that were retired.

@@ -59,13 +59,9 @@ pub struct Reason {
 
 impl Reason {
     fn of(error: &dyn std::error::Error) -> Self {
-        let mut reason = error.to_string();
-        let mut below = error.source();
-        while let Some(error) = below {
-            reason = format!("{reason}: {error}");
-            below = error.source();
+        Self {
+            reason: evidence::causes(error),
         }
-        Self { reason }
     }
 
     fn words(reason: impl Into<String>) -> Self {

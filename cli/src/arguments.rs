@@ -81,6 +81,33 @@ pub(crate) enum Command {
     /// List or retry drops that could not be sealed.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Check this host: databases, files, chain and deliveries, and with --bucket what the stores hold.
+    ///
+    /// Every bundle's signature, hash and place in the chain is checked with the public key, every file
+    /// compared with the spool, every confirmation with what was sealed; with --bucket every confirmed
+    /// version is asked for again, with its lock. Looking changes nothing, and the services may run.
+    /// Run it as root, or as a user who may read everything.
+    ///
+    /// Exit codes: 0 consistent (notes count as good); 1 wrong usage, or a service runs that must not;
+    /// 2 something is damaged, or was left for the services to put right; 3 something could not be
+    /// checked.
+    ///
+    /// Example: msp-evidence fsck --bucket
+    Fsck(FsckOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct FsckOptions {
+    /// Ask each configured bucket, too. Needs the uploader's credentials.
+    #[arg(long)]
+    pub(crate) bucket: bool,
+    /// Write missing and torn files again from the spool, remove finished orders, and set a damaged
+    /// delivery.db aside. Both services must be stopped; starting them does the same.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Subcommand)]

@@ -6,6 +6,7 @@ mod blocked;
 mod bucket;
 mod conformance;
 mod destination;
+mod fsck;
 mod keys;
 mod output;
 mod quarantine;
@@ -58,5 +59,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Reseal(options) => reseal::run(options, config),
         Command::Blocked(command) => blocked::run(command, config),
         Command::Quarantine(command) => quarantine::run(command, config),
+        Command::Fsck(options) => fsck::run(options, config),
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
     let folder = &settings.paths.spool;
     let found = as_owner_of(folder, || -> Result<_> {
         let reader = spool_reader(&settings)?.context("the agent has not run yet")?;
-        Ok(reader.bundle(&id.to_string())?)
+        Ok(reader.located_bundle(&id.to_string())?)
     })?
     .with_context(|| format!("reading {}", folder.display()))?;
     let Some((bundle, locations)) = found else {

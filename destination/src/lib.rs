@@ -13,8 +13,8 @@ use std::future::Future;
 
 pub use failure::{Class, Failure};
 pub use model::{
-    Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest, Preflight, Put, PutRequest,
-    ReadBack, Stored, UploadedPart,
+    ListMarker, ListedVersion, Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest,
+    Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart, VersionPage,
 };
 pub use s3::{CaBundle, CaError, S3Destination, S3Options};
 
@@ -83,6 +83,22 @@ pub trait Destination: Send + Sync + 'static {
         &self,
         key: &str,
     ) -> impl Future<Output = Result<Vec<ObjectVersion>, Failure>> + Send;
+
+    /// Every version and delete marker of the keys below a prefix, a page at a time, in the order of
+    /// keys (ListObjectVersions).
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&ListMarker>,
+    ) -> impl Future<Output = Result<VersionPage, Failure>> + Send;
+
+    /// Reads a small object whole: `None` when it is longer than `max_bytes`.
+    fn fetch(
+        &self,
+        key: &str,
+        version_id: &str,
+        max_bytes: u64,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, Failure>> + Send;
 
     /// Reads the version back in pieces and hashes it; nothing is kept.
     fn read_back(

@@ -141,6 +141,33 @@ pub struct ObjectVersion {
     pub last_modified: Option<Timestamp>,
 }
 
+/// A version in a listing of many keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// The complete object key.
+    pub key: String,
+    /// What is there.
+    pub version: ObjectVersion,
+}
+
+/// Where a listing goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListMarker {
+    /// After this key, or within it when a version is named.
+    pub key: String,
+    /// After this version of it.
+    pub version_id: Option<String>,
+}
+
+/// Some of a listing, in the order of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionPage {
+    /// Versions and delete markers; those of one key newest first, and perhaps not all of them.
+    pub entries: Vec<ListedVersion>,
+    /// Where it goes on; `None` at the end.
+    pub next: Option<ListMarker>,
+}
+
 /// The stored bytes, read and hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadBack {

@@ -4,6 +4,7 @@
 //! an argument.
 
 pub mod bundle;
+mod causes;
 pub mod chain;
 pub mod digest;
 pub mod findings;
@@ -13,3 +14,5 @@ pub mod incident;
 pub mod keys;
 pub mod schema;
 pub mod signature;
+
+pub use causes::causes;

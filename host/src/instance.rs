@@ -112,6 +112,17 @@ impl InstanceLock {
     }
 }
 
+/// Whether somebody holds the lock on this file. Nothing is made or written; for the moment of the
+/// look the lock is shared, so do not ask in a loop.
+#[must_use]
+pub fn is_running(path: &Path) -> bool {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path);
+    opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +140,18 @@ mod tests {
         assert!(refusal.contains("agent.lock"), "{refusal}");
         drop(first);
         InstanceLock::acquire(&path).unwrap();
+    }
+
+    #[test]
+    fn whether_an_instance_runs_is_seen_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.lock");
+        assert!(!is_running(&path));
+        assert!(!path.exists());
+        let lock = InstanceLock::acquire(&path).unwrap();
+        assert!(is_running(&path));
+        drop(lock);
+        assert!(!is_running(&path));
     }
 
     #[test]

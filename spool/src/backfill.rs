@@ -39,7 +39,7 @@ impl Spool {
         limit: usize,
     ) -> Result<Option<Unordered>, SpoolError> {
         let since = since.map_or_else(String::new, |date| date.to_string());
-        let mut statement = self.db.prepare_cached(
+        let mut statement = self.reader.db.prepare_cached(
             "SELECT b.*, c.chain_id FROM bundle b JOIN chain c USING (chain_rowid)
              WHERE b.bundle_rowid > ?4 AND b.generated_at >= ?2
              AND NOT EXISTS (SELECT 1 FROM json_each(CAST(b.bytes AS TEXT), '$.storage_locations') p
@@ -101,7 +101,7 @@ impl Spool {
                 "a backfill goes to one destination".to_owned(),
             ));
         };
-        let tx = self.db.transaction()?;
+        let tx = self.reader.db.transaction()?;
         let order_rowid = insert_order(&tx, order)?;
         for bundle_rowid in bundle_rowids {
             tx.prepare_cached(

@@ -56,7 +56,7 @@ impl Spool {
         confirmations: &[Confirmation],
         now: Timestamp,
     ) -> Result<Applied, SpoolError> {
-        let tx = self.db.transaction()?;
+        let tx = self.reader.db.transaction()?;
         let mut orders: HashMap<String, Option<OpenOrder>> = HashMap::new();
         let mut applied = Applied::default();
         for (index, confirmation) in confirmations.iter().enumerate() {
@@ -175,7 +175,7 @@ fn recorded(tx: &Transaction<'_>, said: &Confirmation) -> Result<Option<i64>, Sp
         .optional()?)
 }
 
-fn is_complete(tx: &Transaction<'_>, order_id: &str) -> Result<bool, SpoolError> {
+pub(crate) fn is_complete(tx: &rusqlite::Connection, order_id: &str) -> Result<bool, SpoolError> {
     Ok(tx
         .prepare_cached(
             "SELECT 1 FROM work_order WHERE order_id = ?1 AND completed_at IS NOT NULL",

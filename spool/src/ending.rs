@@ -38,7 +38,7 @@ impl Spool {
         now: Timestamp,
     ) -> Result<Ended, SpoolError> {
         let id = &notice.destination_id;
-        let tx = self.db.transaction()?;
+        let tx = self.reader.db.transaction()?;
         let changed = tx.execute(
             "UPDATE destination SET retired_at = ?2, retired_reason = ?3, retired_by = ?4
              WHERE destination_id = ?1 AND retired_at IS NULL",

@@ -136,7 +136,7 @@ impl Spool {
     /// # Errors
     /// When the database cannot be read.
     pub fn seen(&self, incident_id: &str) -> Result<Vec<Seen>, SpoolError> {
-        let mut statement = self.db.prepare_cached(
+        let mut statement = self.reader.db.prepare_cached(
             "SELECT s.bundle_rowid, s.source_hmac, b.bundle_id, b.sha256, b.taken_token
              FROM incident_seen s JOIN bundle b USING (bundle_rowid)
              WHERE s.incident_id = ?1 ORDER BY s.bundle_rowid",
@@ -163,7 +163,7 @@ impl Spool {
     /// full; see [`SpoolError::is_disk_full`]).
     pub fn commit(&mut self, group: &Group) -> Result<Ended, SpoolError> {
         let chain_rowid = self.chain_rowid;
-        let tx = self.db.transaction()?;
+        let tx = self.reader.db.transaction()?;
         let head = insert_bundles(&tx, chain_rowid, &self.head, group)?;
         for duplicate in &group.duplicates {
             tx.prepare_cached(

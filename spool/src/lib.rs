@@ -5,6 +5,7 @@
 //! the duplicates index and the work order for the uploader.
 
 mod backfill;
+mod check;
 mod confirm;
 mod ending;
 mod error;
@@ -17,6 +18,7 @@ mod row;
 mod schema;
 
 pub use backfill::Unordered;
+pub use check::{Looked, Problem};
 pub use confirm::{Applied, Refused};
 pub use ending::Ended;
 pub use error::SpoolError;
@@ -24,5 +26,5 @@ pub use group::{
     Artifact, Duplicate, Group, IncidentSource, NewBundle, Quarantined, Resealed, Seen,
 };
 pub use open::{ChainStart, DestinationUse, Spool};
-pub use publish::{OpenOrder, SpooledBundle};
+pub use publish::{ConfirmedObject, OpenOrder, SpooledBundle};
 pub use request::Applied as AppliedRequest;

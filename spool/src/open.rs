@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::reader::Reader;
 use crate::row::{sha256, unsigned};
 use crate::{SpoolError, schema};
 
@@ -54,10 +55,19 @@ impl ChainStart {
 
 /// The open spool. Not shared: the agent has one, in one thread.
 pub struct Spool {
-    pub(crate) db: Connection,
+    pub(crate) reader: Reader,
     pub(crate) chain_rowid: i64,
     pub(crate) head: Head,
     started: Option<ChainStart>,
+}
+
+/// Whatever can be asked without changing anything.
+impl std::ops::Deref for Spool {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
 }
 
 impl Spool {
@@ -72,7 +82,7 @@ impl Spool {
         configure(&db)?;
         schema::migrate(&mut db)?;
         let mut spool = Self {
-            db,
+            reader: Reader { db },
             chain_rowid: 0,
             head: Head::Empty {
                 chain_id: String::new(),
@@ -131,7 +141,7 @@ impl Spool {
         let Head::Empty { chain_id, .. } = &self.head else {
             return Err(SpoolError::Chain("the chain has begun already".to_owned()));
         };
-        self.db.execute(
+        self.reader.db.execute(
             "UPDATE chain SET started_because = 'spool_lost', predecessor_chain_id = ?2,
                predecessor_sequence = ?3, predecessor_sha256 = ?4 WHERE chain_rowid = ?1",
             params![
@@ -154,7 +164,7 @@ impl Spool {
     /// # Errors
     /// When the database cannot be read.
     pub fn live_destinations(&self) -> Result<Vec<(String, String)>, SpoolError> {
-        let mut statement = self.db.prepare_cached(
+        let mut statement = self.reader.db.prepare_cached(
             "SELECT destination_id, uri FROM destination WHERE retired_at IS NULL
              ORDER BY destination_id",
         )?;
@@ -172,7 +182,7 @@ impl Spool {
         now: Timestamp,
     ) -> Result<(), SpoolError> {
         let chain_id = new_chain_id();
-        self.db.execute(
+        self.reader.db.execute(
             "INSERT INTO chain (chain_id, machine_sha256, started_at, started_because,
                predecessor_chain_id, predecessor_sequence, predecessor_sha256)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -186,7 +196,7 @@ impl Spool {
                 predecessor.as_ref().map(|p| p.sha256.as_bytes()),
             ],
         )?;
-        self.chain_rowid = self.db.last_insert_rowid();
+        self.chain_rowid = self.reader.db.last_insert_rowid();
         self.head = Head::Empty {
             chain_id,
             predecessor,
@@ -196,7 +206,8 @@ impl Spool {
     }
 
     fn newest_chain(&self) -> Result<Option<(i64, Head, Sha256)>, SpoolError> {
-        self.db
+        self.reader
+            .db
             .query_row(
                 "SELECT c.chain_rowid, c.chain_id, c.machine_sha256, c.predecessor_chain_id,
                    c.predecessor_sequence, c.predecessor_sha256, b.sequence, b.sha256
@@ -215,6 +226,7 @@ impl Spool {
     /// When the database cannot be read.
     pub fn last_number(&self, day: Date) -> Result<u64, SpoolError> {
         let number: Option<i64> = self
+            .reader
             .db
             .prepare_cached("SELECT last_number FROM day_number WHERE day = ?1")?
             .query_row([day.to_string()], |row| row.get(0))
@@ -233,6 +245,7 @@ impl Spool {
         now: Timestamp,
     ) -> Result<DestinationUse, SpoolError> {
         let known: Option<(String, Option<String>)> = self
+            .reader
             .db
             .query_row(
                 "SELECT uri, retired_reason FROM destination WHERE destination_id = ?1",
@@ -249,7 +262,7 @@ impl Spool {
                 configured: uri.to_owned(),
             }),
             None => {
-                self.db.execute(
+                self.reader.db.execute(
                     "INSERT INTO destination (destination_id, uri, first_used_at) VALUES (?1, ?2, ?3)",
                     params![id, uri, now.to_string()],
                 )?;
@@ -264,6 +277,7 @@ impl Spool {
     /// When the database cannot be read.
     pub fn note(&self, name: &str) -> Result<Option<String>, SpoolError> {
         Ok(self
+            .reader
             .db
             .query_row("SELECT value FROM note WHERE name = ?1", [name], |r| {
                 r.get(0)
@@ -276,7 +290,7 @@ impl Spool {
     /// # Errors
     /// When the database cannot be written.
     pub fn set_note(&mut self, name: &str, value: &str) -> Result<(), SpoolError> {
-        self.db.execute(
+        self.reader.db.execute(
             "INSERT INTO note (name, value) VALUES (?1, ?2)
              ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             [name, value],

@@ -9,8 +9,9 @@ use evidence::handover::Role;
 use rusqlite::{OptionalExtension as _, Row};
 
 use crate::confirm::proof_from;
+use crate::reader::Reader;
 use crate::row::{sha256, time, unsigned};
-use crate::{Artifact, Spool, SpoolError};
+use crate::{Artifact, SpoolError};
 
 /// A bundle's exact bytes, as committed.
 #[derive(Debug, Clone)]
@@ -44,7 +45,26 @@ pub struct OpenOrder {
     pub body: Vec<u8>,
 }
 
-impl Spool {
+/// An object that the uploader has reported as stored and locked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmedObject {
+    /// Its bundle's row.
+    pub bundle_rowid: i64,
+    /// Its bundle.
+    pub bundle_id: String,
+    /// Its path; with the destination's prefix its key.
+    pub path: String,
+    /// The version that was proven.
+    pub version_id: String,
+    /// SHA-256 of its bytes.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Locked until then, as read back.
+    pub retain_until: jiff::Timestamp,
+}
+
+impl Reader {
     /// The orders that still wait for receipts, oldest first, each given to `visit` in turn so
     /// that memory stays flat however long an outage was.
     ///
@@ -177,6 +197,134 @@ impl Spool {
             .db
             .prepare_cached("SELECT 1 FROM bundle WHERE bundle_id = ?1")?
             .exists([bundle_id])?)
+    }
+
+    /// Whether a bundle was sealed with this path below the evidence folder.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn knows_path(&self, path: &str) -> Result<bool, SpoolError> {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let id = name.strip_suffix(".json").unwrap_or(name);
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM bundle WHERE bundle_id = ?1 AND path = ?2")?
+            .exists([id, path])?)
+    }
+
+    /// Whether this spool has, or had, the chain.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn knows_chain(&self, chain_id: &str) -> Result<bool, SpoolError> {
+        Ok(self
+            .db
+            .prepare_cached("SELECT 1 FROM chain WHERE chain_id = ?1")?
+            .exists([chain_id])?)
+    }
+
+    /// Whether the order was made here, and nothing of it is waited for any more.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn is_complete(&self, order_id: &str) -> Result<bool, SpoolError> {
+        crate::confirm::is_complete(&self.db, order_id)
+    }
+
+    /// The destinations where an object of a bundle is confirmed.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn stored_at(&self, bundle_rowid: i64, path: &str) -> Result<Vec<String>, SpoolError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT destination_id FROM confirmation WHERE bundle_rowid = ?1 AND path = ?2
+             ORDER BY destination_id",
+        )?;
+        let rows = statement
+            .query_map((bundle_rowid, path), |r| r.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
+    /// What is confirmed at a destination, after a place in the order of sealing; empty at the end.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn confirmed_at(
+        &self,
+        destination_id: &str,
+        after: &(i64, String),
+        limit: usize,
+    ) -> Result<Vec<ConfirmedObject>, SpoolError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT c.*, b.bundle_id FROM confirmation c JOIN bundle b USING (bundle_rowid)
+             WHERE c.destination_id = ?1 AND (c.bundle_rowid, c.path) > (?2, ?3)
+             ORDER BY c.bundle_rowid, c.path LIMIT ?4",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query((destination_id, after.0, &after.1, limit))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(ConfirmedObject {
+                bundle_rowid: row.get("bundle_rowid")?,
+                bundle_id: row.get("bundle_id")?,
+                path: row.get("path")?,
+                version_id: row.get("version_id")?,
+                sha256: sha256(row, "sha256")?,
+                size_bytes: unsigned(row, "size_bytes")?,
+                retain_until: time(row, "retain_until")?,
+            });
+        }
+        Ok(found)
+    }
+
+    /// What was sealed under this path: digest and size in bytes.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn sealed_object(
+        &self,
+        path: &str,
+        role: Role,
+    ) -> Result<Option<(Sha256, u64)>, SpoolError> {
+        if role == Role::Artifact {
+            // The path names the digest, by which artifacts are found.
+            let digest = path
+                .rsplit('/')
+                .nth(1)
+                .and_then(|d| d.parse::<Sha256>().ok());
+            let Some(digest) = digest else {
+                return Ok(None);
+            };
+            return self
+                .db
+                .prepare_cached(
+                    "SELECT sha256, size_bytes FROM artifact WHERE sha256 = ?2 AND path = ?1",
+                )?
+                .query_row((path, digest.as_bytes()), |row| {
+                    Ok(sha256(row, "sha256")
+                        .and_then(|digest| Ok((digest, unsigned(row, "size_bytes")?))))
+                })
+                .optional()?
+                .transpose();
+        }
+        let bundle_path = path.strip_suffix(".bundle").unwrap_or(path);
+        let name = bundle_path
+            .rsplit_once('/')
+            .map_or(bundle_path, |(_, name)| name);
+        let found = self
+            .db
+            .prepare_cached("SELECT * FROM bundle WHERE bundle_id = ?1 AND path = ?2")?
+            .query_row(
+                [name.strip_suffix(".json").unwrap_or(name), bundle_path],
+                |row| Ok(read_bundle(row)),
+            )
+            .optional()?
+            .transpose()?;
+        Ok(found.map(|bundle| match role {
+            Role::Signature => (Sha256::of(&bundle.signature), bundle.signature.len() as u64),
+            _ => (bundle.sha256, bundle.bytes.len() as u64),
+        }))
     }
 
     /// The bundle's locations, completed by what has been confirmed.

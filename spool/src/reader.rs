@@ -16,7 +16,7 @@ use crate::schema::SCHEMA_VERSION;
 
 /// A read-only view of spool.db.
 pub struct Reader {
-    db: Connection,
+    pub(crate) db: Connection,
 }
 
 /// What the spool holds, counted.
@@ -144,7 +144,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn bundle(
+    pub fn located_bundle(
         &self,
         bundle_id: &str,
     ) -> Result<Option<(SpooledBundle, Locations)>, SpoolError> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
+use crate::reader::Reader;
 use crate::{Spool, SpoolError};
 
 /// A request that is carried out by the transaction that records it.
@@ -31,6 +32,7 @@ impl Spool {
     /// When the database cannot be read.
     pub fn answer(&self, request_id: &str) -> Result<Option<Vec<u8>>, SpoolError> {
         Ok(self
+            .reader
             .db
             .prepare_cached("SELECT answer FROM request WHERE request_id = ?1")?
             .query_row([request_id], |r| r.get(0))
@@ -42,12 +44,14 @@ impl Spool {
     /// # Errors
     /// When the database refuses.
     pub fn record(&mut self, applied: &Applied, now: Timestamp) -> Result<(), SpoolError> {
-        let tx = self.db.transaction()?;
+        let tx = self.reader.db.transaction()?;
         applied.insert(&tx, now)?;
         tx.commit()?;
         Ok(())
     }
+}
 
+impl Reader {
     /// Every notice to the uploader that was ever given: id and exact bytes.
     ///
     /// # Errors

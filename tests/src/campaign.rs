@@ -14,6 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::bucket::judge;
+use fsck::Level;
+
 use crate::clinic::{BUCKET, Clinic, Place, Role};
 use crate::incident::document;
 
@@ -129,9 +131,11 @@ impl Campaign {
         let mut others = Others::start(&clinic, point.role);
         let killed = wait(&mut doomed, &clinic, &mut others);
         end_traced(&mut doomed);
+        // A crash leaves nothing that a restart does not put right.
+        let mut found = clinic.fsck(Level::CouldNotCheck, false);
         let mut again = clinic.spawn(point.role);
         let settled = wait_settled(&clinic, &mut [&mut again, &mut others.0]);
-        let mut found = problems(&clinic);
+        found.extend(problems(&clinic));
         if let Err(stuck) = settled {
             found.push(stuck);
         }
@@ -299,5 +303,6 @@ pub(crate) fn problems(clinic: &Clinic) -> Vec<String> {
             problems.push(format!("{pointer} is {:?}", status.pointer(pointer)));
         }
     }
+    problems.extend(clinic.fsck(Level::Repairable, true));
     problems
 }

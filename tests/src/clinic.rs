@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use evidence::bundle::VerifiedBundle;
 use evidence::keys::PublicKey;
+use fsck::Level;
 use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 
@@ -272,6 +273,38 @@ impl Clinic {
         let output = self.cli(arguments);
         assert!(output.status.success(), "{arguments:?}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What `fsck` says of the host, and of the bucket if asked: each finding that is at least as bad
+    /// as `level`.
+    ///
+    /// # Panics
+    /// When it cannot look.
+    #[must_use]
+    pub fn fsck(&self, level: Level, asks_bucket: bool) -> Vec<String> {
+        let bucket: &[&str] = if asks_bucket { &["--bucket"] } else { &[] };
+        let output = self.cli(&[&["fsck", "--json"], bucket].concat());
+        let report: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("fsck: {output:?}"));
+        let named = |name: &str| match name {
+            "note" => Level::Note,
+            "repairable" => Level::Repairable,
+            "could_not_check" => Level::CouldNotCheck,
+            "damaged" => Level::Damaged,
+            other => panic!("an unknown level {other}"),
+        };
+        report["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|f| named(f["level"].as_str().unwrap()) >= level)
+            .map(|f| {
+                format!(
+                    "{} {} {}: {}",
+                    f["part"], f["code"], f["item"], f["message"]
+                )
+            })
+            .collect()
     }
 
     fn command(&self, program: &str) -> Command {

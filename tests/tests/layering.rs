@@ -96,6 +96,11 @@ const RULES: &[Rule] = &[
         ours: &["destination", "evidence"],
         forbidden: &[SQL],
     },
+    Rule {
+        package: "fsck",
+        ours: &["destination", "evidence", "host", "spool", "uploader"],
+        forbidden: &[&["s3s"]],
+    },
     // Everything but the sandbox and the tests, which are in no package.
     Rule {
         package: "cli",
@@ -104,6 +109,7 @@ const RULES: &[Rule] = &[
             "audit",
             "destination",
             "evidence",
+            "fsck",
             "host",
             "spool",
             "uploader",

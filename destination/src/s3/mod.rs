@@ -30,8 +30,9 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::{
-    Class, Destination, Failure, Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest,
-    Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
+    Class, Destination, Failure, ListMarker, ListedVersion, Lock, MultipartEnd, MultipartRequest,
+    ObjectVersion, PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
+    VersionPage,
 };
 use answer::{etag, sha256_of, time, whole_seconds};
 use classify::{Call, classify};
@@ -113,6 +114,14 @@ impl S3Destination {
             message: message.to_owned(),
             server_date: self.clock.now(),
             source: None,
+        }
+    }
+
+    /// The connection ended in the middle of a body.
+    fn cut_short(&self, call: Call, source: Box<dyn std::error::Error + Send + Sync>) -> Failure {
+        Failure {
+            source: Some(source),
+            ..self.half_answer(call.operation, "BodyCut", "the body ended early")
         }
     }
 
@@ -395,57 +404,108 @@ impl Destination for S3Destination {
 
     async fn versions(&self, key: &str) -> Result<Vec<ObjectVersion>, Failure> {
         let mut found = Vec::new();
-        let mut markers: (Option<String>, Option<String>) = (None, None);
+        let mut after = None;
         loop {
-            let page = self
-                .client()
-                .list_object_versions()
-                .bucket(self.bucket())
-                .prefix(key)
-                .set_key_marker(markers.0.clone())
-                .set_version_id_marker(markers.1.clone())
-                .send()
-                .await
-                .map_err(|error| classify(Call::reading("ListObjectVersions"), error))?;
-            for entry in page.versions().iter().filter(|v| v.key() == Some(key)) {
-                found.push(ObjectVersion {
-                    version_id: entry.version_id().unwrap_or("null").to_owned(),
-                    is_delete_marker: false,
-                    is_latest: entry.is_latest().unwrap_or(false),
-                    size_bytes: entry
-                        .size()
-                        .and_then(|n| u64::try_from(n).ok())
-                        .unwrap_or(0),
-                    last_modified: entry.last_modified().and_then(time),
-                });
-            }
-            for entry in page
-                .delete_markers()
-                .iter()
-                .filter(|m| m.key() == Some(key))
-            {
-                found.push(ObjectVersion {
-                    version_id: entry.version_id().unwrap_or("null").to_owned(),
-                    is_delete_marker: true,
-                    is_latest: entry.is_latest().unwrap_or(false),
-                    size_bytes: 0,
-                    last_modified: entry.last_modified().and_then(time),
-                });
-            }
+            let page = self.list(key, after.as_ref()).await?;
+            let ours = page.entries.into_iter().filter(|entry| entry.key == key);
+            found.extend(ours.map(|entry| entry.version));
             // Keys come sorted: once another key has come, this one is complete.
-            let beyond = page.next_key_marker().is_some_and(|marker| marker > key);
-            if page.is_truncated() != Some(true) || beyond {
-                break;
+            match page.next {
+                Some(next) if next.key.as_str() <= key => after = Some(next),
+                _ => break,
             }
-            let next = (page.next_key_marker, page.next_version_id_marker);
-            if next.0.is_none() || next == markers {
-                let message = "the listing goes on, but does not say where";
-                return Err(self.half_answer("ListObjectVersions", "ListingStuck", message));
-            }
-            markers = next;
         }
         found.sort_by_key(|v| (!v.is_latest, v.last_modified.map(std::cmp::Reverse)));
         Ok(found)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&ListMarker>) -> Result<VersionPage, Failure> {
+        let page = self
+            .client()
+            .list_object_versions()
+            .bucket(self.bucket())
+            .prefix(prefix)
+            .set_key_marker(after.map(|marker| marker.key.clone()))
+            .set_version_id_marker(after.and_then(|marker| marker.version_id.clone()))
+            .send()
+            .await
+            .map_err(|error| classify(Call::reading("ListObjectVersions"), error))?;
+        let versions = page.versions().iter().map(|entry| ListedVersion {
+            key: entry.key().unwrap_or_default().to_owned(),
+            version: ObjectVersion {
+                version_id: entry.version_id().unwrap_or("null").to_owned(),
+                is_delete_marker: false,
+                is_latest: entry.is_latest().unwrap_or(false),
+                size_bytes: entry
+                    .size()
+                    .and_then(|n| u64::try_from(n).ok())
+                    .unwrap_or(0),
+                last_modified: entry.last_modified().and_then(time),
+            },
+        });
+        let markers = page.delete_markers().iter().map(|entry| ListedVersion {
+            key: entry.key().unwrap_or_default().to_owned(),
+            version: ObjectVersion {
+                version_id: entry.version_id().unwrap_or("null").to_owned(),
+                is_delete_marker: true,
+                is_latest: entry.is_latest().unwrap_or(false),
+                size_bytes: 0,
+                last_modified: entry.last_modified().and_then(time),
+            },
+        });
+        let mut entries: Vec<ListedVersion> = versions.chain(markers).collect();
+        // The answer has the two kinds apart; by key they belong together.
+        entries.sort_by(|a, b| {
+            let newest = |e: &ListedVersion| {
+                (
+                    !e.version.is_latest,
+                    e.version.last_modified.map(std::cmp::Reverse),
+                )
+            };
+            a.key.cmp(&b.key).then_with(|| newest(a).cmp(&newest(b)))
+        });
+        let next = if page.is_truncated() == Some(true) {
+            let next = page.next_key_marker.map(|key| ListMarker {
+                key,
+                version_id: page.next_version_id_marker,
+            });
+            if next.is_none() || next.as_ref() == after {
+                let message = "the listing goes on, but does not say where";
+                return Err(self.half_answer("ListObjectVersions", "ListingStuck", message));
+            }
+            next
+        } else {
+            None
+        };
+        Ok(VersionPage { entries, next })
+    }
+
+    async fn fetch(
+        &self,
+        key: &str,
+        version_id: &str,
+        max_bytes: u64,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let call = Call::reading("GetObject");
+        let answer = self
+            .client()
+            .get_object()
+            .bucket(self.bucket())
+            .key(key)
+            .version_id(version_id)
+            .send()
+            .await
+            .map_err(|error| classify(call, error))?;
+        let mut body = answer.body;
+        let mut bytes = Vec::new();
+        while let Some(piece) = body.next().await {
+            let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > max_bytes {
+                return Ok(None);
+            }
+        }
+        Ok(Some(bytes))
     }
 
     async fn read_back(&self, key: &str, version_id: &str) -> Result<ReadBack, Failure> {
@@ -468,10 +528,7 @@ impl Destination for S3Destination {
             let mut hash = evidence::digest::Sha256Stream::default();
             let mut size_bytes = 0_u64;
             while let Some(piece) = body.next().await {
-                let piece = piece.map_err(|error| Failure {
-                    source: Some(Box::new(error)),
-                    ..self.half_answer(call.operation, "BodyCut", "the body ended early")
-                })?;
+                let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
                 size_bytes += piece.len() as u64;
                 hash.update(&piece);
             }

@@ -44,18 +44,9 @@ impl Ledger {
     ) -> Result<(Self, Option<PathBuf>), DeliveryError> {
         match Self::open(folder, now) {
             Err(error) if error.is_corrupt() => {
-                let aside =
-                    folder.join(format!("{DATABASE_NAME}.damaged-{}", now.as_millisecond()));
-                let moved = std::fs::rename(folder.join(DATABASE_NAME), &aside);
-                if moved.is_err() {
+                let Ok(aside) = set_aside(folder, now) else {
                     return Err(error);
-                }
-                for suffix in ["-wal", "-shm"] {
-                    let name = format!("{DATABASE_NAME}{suffix}");
-                    let to = folder.join(format!("{name}.damaged-{}", now.as_millisecond()));
-                    // Usually not there; a stale one is ignored by SQLite beside an empty file.
-                    let _ = std::fs::rename(folder.join(name), to);
-                }
+                };
                 Ok((Self::open(folder, now)?, Some(aside)))
             }
             other => other.map(|ledger| (ledger, None)),
@@ -87,6 +78,23 @@ impl Ledger {
         }
         result
     }
+}
+
+/// Moves the database away, to be made anew from the outbox; returns where it is now. Only while no
+/// uploader runs.
+///
+/// # Errors
+/// When it cannot be renamed; then it is where it was.
+pub fn set_aside(folder: &Path, now: Timestamp) -> std::io::Result<PathBuf> {
+    let aside = folder.join(format!("{DATABASE_NAME}.damaged-{}", now.as_millisecond()));
+    std::fs::rename(folder.join(DATABASE_NAME), &aside)?;
+    for suffix in ["-wal", "-shm"] {
+        let name = format!("{DATABASE_NAME}{suffix}");
+        let to = folder.join(format!("{name}.damaged-{}", now.as_millisecond()));
+        // Usually not there; a stale one is ignored by SQLite beside an empty file.
+        let _ = std::fs::rename(folder.join(name), to);
+    }
+    Ok(aside)
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {

@@ -11,6 +11,7 @@
 //! to be looked at again, never a claim without a proof.
 
 mod change;
+mod check;
 mod destinations;
 mod error;
 mod intake;
@@ -29,10 +30,11 @@ mod work;
 mod writer;
 
 pub use change::{Change, ErrorNote};
+pub use check::{Delivered, Problem};
 pub use destinations::{DestinationRow, DestinationState};
 pub use error::DeliveryError;
 pub use intake::Imported;
-pub use ledger::{DATABASE_NAME, Ledger};
+pub use ledger::{DATABASE_NAME, Ledger, set_aside};
 pub use notices::{Ending, Noted};
 pub use reader::{
     BlockedItem, Counts, DestinationSummary, LastError, Reader, Retirement, Summary,

@@ -21,7 +21,7 @@ use super::state::{BlockedReason, State};
 
 /// delivery.db, open for reading.
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
 }
 
 /// Deliveries by state, including those of finished orders.

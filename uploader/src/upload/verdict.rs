@@ -74,14 +74,8 @@ pub(crate) fn note(failure: &Failure) -> ErrorNote {
 
 /// An error and everything below it, in one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        below = cause.source();
-    }
-    text.chars()
+    evidence::causes(error)
+        .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(MESSAGE_MAX_CHARS)
         .collect()

@@ -1,0 +1,208 @@
+//! `fsck`: one look at a host, and what the services would put right, put right.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow};
+use destination::S3Destination;
+use evidence::keys::PublicKey;
+use fsck::{Level, Look, Part, Report};
+use host::config::Settings;
+use host::exit::ExitCode;
+use host::instance::is_running;
+use host::owner::as_owner_of;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::arguments::FsckOptions;
+use crate::keys::read_public;
+use crate::output::{self, Misuse, plain};
+
+/// The documented form of `fsck --json`.
+#[derive(Serialize)]
+struct Output<'a> {
+    at: Timestamp,
+    /// `consistent`, `repairable`, `could_not_check` or `damaged`: the worst of what was found.
+    result: &'static str,
+    /// Files that --repair wrote or removed.
+    repaired_files: usize,
+    damaged: usize,
+    could_not_check: usize,
+    repairable: usize,
+    notes: usize,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
+    let settings = output::settings(config)?;
+    let key = read_public(&settings.signing.public_key)?;
+    let repaired = if options.repair {
+        repair(&settings, &key)?
+    } else {
+        0
+    };
+    let now = Timestamp::now();
+    let mut look = Look::open(&settings, &key, now)?;
+    let mut report = look.check();
+    if options.bucket {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(ask_buckets(&settings, &look, &mut report))?;
+    }
+    if options.json {
+        output::json(&Output {
+            at: now,
+            result: result(&report),
+            repaired_files: repaired,
+            damaged: report.count(Level::Damaged),
+            could_not_check: report.count(Level::CouldNotCheck),
+            repairable: report.count(Level::Repairable),
+            notes: report.count(Level::Note),
+            report: &report,
+        })?;
+    } else {
+        print(&report, repaired, options);
+    }
+    Ok(code(&report))
+}
+
+async fn ask_buckets(settings: &Settings, look: &Look<'_>, report: &mut Report) -> Result<()> {
+    let shows_progress = std::io::stderr().is_terminal();
+    for destination in &settings.destinations {
+        let store = S3Destination::connect(uploader::store_options(destination, settings)?).await;
+        fsck::check_bucket(
+            look,
+            &destination.destination_id,
+            &destination.prefix,
+            Arc::new(store),
+            report,
+            |objects| {
+                if shows_progress {
+                    eprint!(
+                        "\rasked {} about {objects} objects",
+                        destination.destination_id
+                    );
+                    // Progress that cannot be shown is no fault.
+                    let _ = std::io::stderr().flush();
+                }
+            },
+        )
+        .await;
+        if shows_progress {
+            eprintln!();
+        }
+    }
+    Ok(())
+}
+
+/// Only while both services are stopped, so that nobody else writes.
+fn repair(settings: &Settings, key: &PublicKey) -> Result<usize> {
+    let paths = &settings.paths;
+    refuse_while_running(settings)?;
+    let mut repaired = 0;
+    if paths.spool.join("spool.db").exists() {
+        repaired += as_owner_of(&paths.spool, || agent::repair(settings, key))?
+            .map_err(|error| anyhow!(error))
+            .context("repairing from the spool")?;
+    }
+    let mut look = Look::open(settings, key, Timestamp::now())?;
+    let is_damaged = look
+        .check()
+        .findings
+        .iter()
+        .any(|f| f.part == Part::Delivery && f.level >= Level::Repairable);
+    drop(look);
+    if is_damaged {
+        let aside = as_owner_of(&paths.delivery, || {
+            uploader::delivery::set_aside(&paths.delivery, Timestamp::now())
+        })?
+        .context("setting delivery.db aside")?;
+        eprintln!(
+            "delivery.db is now {}; the uploader makes a new one and looks at everything again",
+            aside.display()
+        );
+        repaired += 1;
+    }
+    Ok(repaired)
+}
+
+/// Wrong usage while a service runs.
+pub(crate) fn refuse_while_running(settings: &Settings) -> Result<()> {
+    let paths = &settings.paths;
+    for (lock, service) in [
+        (paths.spool.join(host::instance::AGENT_LOCK), "msp-evidence-agent"),
+        (
+            paths.delivery.join(host::instance::UPLOADER_LOCK),
+            "msp-evidence-uploader",
+        ),
+    ] {
+        if is_running(&lock) {
+            return Err(Misuse(format!(
+                "{service} runs: stop it first (it repairs the same by itself when it starts)"
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn result(report: &Report) -> &'static str {
+    match report.worst() {
+        None | Some(Level::Note) => "consistent",
+        Some(Level::Repairable) => "repairable",
+        Some(Level::CouldNotCheck) => "could_not_check",
+        Some(Level::Damaged) => "damaged",
+    }
+}
+
+fn code(report: &Report) -> ExitCode {
+    match report.worst() {
+        None | Some(Level::Note) => ExitCode::Ok,
+        Some(Level::CouldNotCheck) => ExitCode::CouldNotCheck,
+        Some(Level::Repairable | Level::Damaged) => ExitCode::EvidenceBad,
+    }
+}
+
+fn print(report: &Report, repaired: usize, options: &FsckOptions) {
+    if options.repair {
+        println!("repaired   {repaired} files");
+    }
+    println!(
+        "looked at  {} bundles in {} chains, {} open orders, {} confirmations, {} deliveries",
+        report.bundles, report.chains, report.open_orders, report.confirmations, report.deliveries
+    );
+    if options.bucket {
+        println!("asked for  {} stored objects", report.stored_objects);
+    }
+    let mut findings: Vec<_> = report.findings.iter().collect();
+    findings.sort_by_key(|f| std::cmp::Reverse(f.level));
+    for finding in findings {
+        let level = match finding.level {
+            Level::Note => "note       ",
+            Level::Repairable => "repairable ",
+            Level::CouldNotCheck => "unknown    ",
+            Level::Damaged => "DAMAGED    ",
+        };
+        println!(
+            "{level}{} {}: {}: {}",
+            finding.part.as_str(),
+            finding.code,
+            plain(&finding.item),
+            plain(&finding.message)
+        );
+        if finding.level > Level::Note {
+            println!("           {}", finding.remedy);
+        }
+    }
+    println!(
+        "{}: {} damaged, {} could not be checked, {} repairable, {} notes",
+        result(report),
+        report.count(Level::Damaged),
+        report.count(Level::CouldNotCheck),
+        report.count(Level::Repairable),
+        report.count(Level::Note)
+    );
+}
