@@ -196,6 +196,8 @@ impl DropFolder {
         }
         let sealed = token::sealed_name(&taken.token);
         files::rename_noreplace(&self.dir, &taken.held_as, &self.dir, &sealed)
+            // Durable before anything of it goes, for the same reason.
+            .and_then(|()| files::sync_dir(&self.dir))
             .and_then(|()| folder_drop::remove(&self.dir, &sealed))
             .map_err(NotRemoved::Failed)
     }

@@ -12,7 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -95,9 +95,12 @@ impl Intake {
         min_free_bytes: u64,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        let staged = evidence.join(STAGED);
+        files::create_dir_durably(&staged)?;
+        std::fs::set_permissions(&staged, std::fs::Permissions::from_mode(FOLDER_MODE))?;
         let stager = Stager {
             drop,
-            staged: evidence.join(STAGED),
+            staged,
             limits,
             min_free_bytes,
             shared: Arc::clone(&shared),
@@ -232,7 +235,6 @@ impl Stager {
             return Err(later("changed while it was read:", &"looked at again"));
         }
         // Whatever the umask is, the hand-over group can read it.
-        use std::os::unix::fs::PermissionsExt as _;
         to.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))
             .and_then(|()| to.sync_all())
             .map_err(|error| later("syncing", &error))?;

@@ -186,6 +186,11 @@ impl Agent {
         }
         sealer.finish(&mut prepared, (self.clock)());
         self.check_head()?;
+        // By its token a drop that outlives the commit is known for what it is. Without this a power
+        // cut could bring it back under its first name, where it would count as a duplicate, or go
+        // into quarantine again.
+        host::files::sync_dir(self.folder.dir())
+            .map_err(AgentError::file(&self.settings.paths.drop))?;
         self.spool.commit(&prepared.group)?;
         self.is_published = false;
         self.after_commit(&prepared, pass)

@@ -42,7 +42,7 @@ impl Agent {
             &paths.receipts,
             &paths.quarantine,
         ] {
-            std::fs::create_dir_all(path).map_err(|source| AgentError::Folder {
+            host::files::create_dir_durably(path).map_err(|source| AgentError::Folder {
                 path: path.clone(),
                 source,
             })?;

@@ -133,7 +133,10 @@ fn repair(settings: &Settings, key: &PublicKey) -> Result<usize> {
 pub(crate) fn refuse_while_running(settings: &Settings) -> Result<()> {
     let paths = &settings.paths;
     for (lock, service) in [
-        (paths.spool.join(host::instance::AGENT_LOCK), "msp-evidence-agent"),
+        (
+            paths.spool.join(host::instance::AGENT_LOCK),
+            "msp-evidence-agent",
+        ),
         (
             paths.delivery.join(host::instance::UPLOADER_LOCK),
             "msp-evidence-uploader",

@@ -156,6 +156,16 @@ impl<'a> Look<'a> {
 }
 
 fn unreadable(report: &mut Report, part: Part, item: &str, error: &spool::SpoolError) {
+    if matches!(error, spool::SpoolError::Older { .. }) {
+        // Also one that was made and whose tables are not committed yet.
+        return report.say(
+            Level::Repairable,
+            part,
+            "database_older",
+            item,
+            causes(error),
+        );
+    }
     // One damaged file is one finding, however many questions it could not answer.
     let said = |f: &crate::Finding| f.code == "database_unreadable" && f.part == part;
     if !report.findings.iter().any(said) {

@@ -10,14 +10,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::bucket::judge;
 use fsck::Level;
 
+use crate::bucket::judge;
+
 use crate::clinic::{BUCKET, Clinic, Place, Role};
+use crate::disk::{Cut, Disk};
 use crate::incident::document;
+use crate::trace::{TRACED, replay};
 
 /// Calls that change a file, a folder or what of them is durable.
 pub(crate) const CALLS: &str = "write,pwrite64,writev,pwritev,fsync,fdatasync,syncfs,ftruncate,fallocate,\
@@ -141,6 +145,69 @@ impl Campaign {
         }
         end(&mut again);
         if !found.is_empty() {
+            for role in [Role::Agent, Role::Uploader] {
+                found.extend(clinic.complaints(role));
+            }
+            Survived::No(found)
+        } else if killed {
+            Survived::Crash
+        } else {
+            Survived::NotReached
+        }
+    }
+
+    /// Kills a daemon there, takes the power away, starts both again, and judges.
+    #[must_use]
+    pub fn power_cut_at(&self, point: &Point, cut: Cut) -> Survived {
+        let clinic = self.host();
+        let mut disk = Disk::of(&clinic.dir.path().join("state"));
+        let traces = clinic.dir.path().join("traces");
+        fs::create_dir(&traces).unwrap();
+        let traced = |name: &str| -> (PathBuf, Vec<String>) {
+            let arguments = ["-ff", "-y", "-xx", "-ttt", "-s", "100000000", "-e"];
+            let mut arguments: Vec<String> = arguments.map(str::to_owned).into();
+            arguments.push(format!("trace={TRACED}"));
+            (traces.join(name), arguments)
+        };
+        let (doomed_trace, mut arguments) = traced("doomed");
+        arguments.extend([
+            "-e".to_owned(),
+            format!("inject={}:signal=KILL:when={}", point.call, point.nth),
+        ]);
+        let mut doomed = self.start(
+            &clinic,
+            point.role,
+            &doomed_trace,
+            &arguments,
+            Stdio::null(),
+        );
+        let (other_trace, arguments) = traced("other");
+        let other = self.start(
+            &clinic,
+            other_than(point.role),
+            &other_trace,
+            &arguments,
+            Stdio::null(),
+        );
+        let mut other = Others(other);
+        let killed = wait(&mut doomed, &clinic, &mut other);
+        end_traced(&mut doomed);
+        end_traced(&mut other.0);
+        replay(&mut disk, &[doomed_trace, other_trace]);
+        disk.cut(cut);
+        let mut found = clinic.fsck(Level::CouldNotCheck, false);
+        let mut again = clinic.spawn(point.role);
+        other.0 = clinic.spawn(other_than(point.role));
+        let settled = wait_settled(&clinic, &mut [&mut again, &mut other.0]);
+        found.extend(problems(&clinic));
+        if let Err(stuck) = settled {
+            found.push(stuck);
+        }
+        end(&mut again);
+        if !found.is_empty() {
+            for role in [Role::Agent, Role::Uploader] {
+                found.extend(clinic.complaints(role));
+            }
             Survived::No(found)
         } else if killed {
             Survived::Crash
@@ -201,15 +268,19 @@ impl Campaign {
     }
 }
 
+const fn other_than(role: Role) -> Role {
+    match role {
+        Role::Agent => Role::Uploader,
+        Role::Uploader => Role::Agent,
+    }
+}
+
 /// The daemon that is not under test.
 pub(crate) struct Others(Child);
 
 impl Others {
     pub(crate) fn start(clinic: &Clinic, under_test: Role) -> Self {
-        Self(clinic.spawn(match under_test {
-            Role::Agent => Role::Uploader,
-            Role::Uploader => Role::Agent,
-        }))
+        Self(clinic.spawn(other_than(under_test)))
     }
 
     /// It is under no fault, so it must not end.
@@ -270,7 +341,17 @@ fn wait_settled(clinic: &Clinic, daemons: &mut [&mut Child]) -> Result<(), Strin
 
 pub(crate) fn is_done(clinic: &Clinic) -> bool {
     let sealed = fs::read_dir(clinic.state("evidence")).is_ok_and(|mut e| e.next().is_some());
-    sealed && clinic.is_settled()
+    sealed && clinic.is_settled() && is_confirmed(clinic)
+}
+
+/// Folders are empty also while the daemons have not looked yet what is to be done.
+fn is_confirmed(clinic: &Clinic) -> bool {
+    let output = clinic.cli(&["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let number = |pointer| status.pointer(pointer).and_then(serde_json::Value::as_u64);
+    number("/pending") == Some(0)
+        && number("/spool/sealed_bundles").is_some_and(|n| n > 0)
+        && number("/spool/sealed_bundles") == number("/spool/confirmed_bundles")
 }
 
 /// Whatever is not as it should be, on the host and in the bucket.

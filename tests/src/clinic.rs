@@ -366,15 +366,34 @@ impl Clinic {
         })
     }
 
-    /// Starts a daemon that nobody listens to; it is the caller's to end.
+    /// Starts a daemon that nobody listens to; it is the caller's to end. What it says goes to
+    /// [`Clinic::complaints`].
     #[must_use]
     pub fn spawn(&self, role: Role) -> Child {
+        let log = fs::File::create(self.log_file(role)).unwrap();
         self.daemon(role)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap()
+    }
+
+    fn log_file(&self, role: Role) -> PathBuf {
+        self.dir.path().join(format!("{role:?}.log"))
+    }
+
+    /// The last warnings and errors of a daemon that was started by [`Clinic::spawn`], or how it
+    /// ended.
+    #[must_use]
+    pub fn complaints(&self, role: Role) -> Vec<String> {
+        let text = fs::read_to_string(self.log_file(role)).unwrap_or_default();
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter(|line| !line.contains("\"INFO\"") && !line.contains("\"DEBUG\""))
+            .map(|line| format!("{role:?}: {line}"))
+            .collect();
+        lines.split_off(lines.len().saturating_sub(10))
     }
 
     /// Starts a daemon that refuses to run, and returns what it said.

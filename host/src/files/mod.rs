@@ -15,8 +15,8 @@ mod read;
 
 pub use error::FileError;
 pub use publish::{
-    Durability, Replace, TEMP_PREFIX, link, publish, remove, remove_dir, remove_leftovers,
-    rename_noreplace, sync_dir, sync_file,
+    Durability, Replace, TEMP_PREFIX, create_dir_durably, link, publish, remove, remove_dir,
+    remove_leftovers, rename_noreplace, sync_dir, sync_file,
 };
 pub use read::{
     Contents, FileMeta, metadata, metadata_of, names, open_dir, open_dir_at, open_regular,

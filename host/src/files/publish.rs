@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::dir::Dir;
@@ -139,6 +140,25 @@ pub fn link(
 /// When the device reports an error: what was published may be lost then.
 pub fn sync_dir(dir: impl AsFd) -> Result<(), FileError> {
     fsync(dir).map_err(|errno| FileError::from_errno(OsStr::new("folder"), "syncing", errno))
+}
+
+/// Makes a folder, and those above it that are missing, so that they survive a power cut: without
+/// that, whatever is synced in them later would still hang on a name that is not.
+///
+/// # Errors
+/// When one cannot be made or synced.
+pub fn create_dir_durably(path: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|p| !p.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        match std::fs::create_dir(folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
+            File::open(parent)?.sync_all()?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a file's bytes survive a power cut.

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use clap::{Parser, Subcommand};
 use tests::campaign::{Campaign, Point, Survived};
 use tests::clinic::Role;
+use tests::disk::Cut;
 use tests::faults::{Fault, Outcome};
 
 /// Durability campaigns. Build the programs first: cargo build --workspace --bins
@@ -27,6 +28,18 @@ enum Which {
         #[arg(long, value_name = "N")]
         sample: Option<usize>,
         /// Draws the same sample again.
+        #[arg(long, value_name = "SEED")]
+        seed: Option<u64>,
+    },
+    /// The same, and then the power is taken away: whatever was not synced is lost.
+    ///
+    /// Each point twice: once everything unsynced is lost, once some of it in any order, torn at
+    /// sectors. Needs strace.
+    Power {
+        /// Only so many points, drawn at random; not given: every one.
+        #[arg(long, value_name = "N")]
+        sample: Option<usize>,
+        /// Draws the same sample again, and loses the same.
         #[arg(long, value_name = "SEED")]
         seed: Option<u64>,
     },
@@ -58,27 +71,44 @@ const GROWTH_MAX_KB: u64 = 32_000;
 
 fn main() -> ExitCode {
     match Arguments::parse().campaign {
-        Which::Crash { sample, seed } => crash(sample, seed),
+        Which::Crash { sample, seed } => run("crashes", sample, seed, |campaign, point, _| {
+            vec![campaign.crash_at(point)]
+        }),
+        Which::Power { sample, seed } => {
+            run("power cuts", sample, seed, |campaign, point, seed| {
+                [Cut::Everything, Cut::Some(seed)]
+                    .map(|cut| campaign.power_cut_at(point, cut))
+                    .into()
+            })
+        }
         Which::Faults { sample, seed, jobs } => faults(sample, seed, jobs),
         Which::Backlog { rows } => backlog(rows),
     }
 }
 
-fn crash(sample: Option<usize>, seed: Option<u64>) -> ExitCode {
+fn run(
+    what: &str,
+    sample: Option<usize>,
+    seed: Option<u64>,
+    strike: impl Fn(&Campaign, &Point, u64) -> Vec<Survived>,
+) -> ExitCode {
     let campaign = Campaign::new("strace".into());
     let mut points = campaign.points();
     let all = points.len();
     println!("{} points of the agent", of(&points, Role::Agent));
     println!("{} points of the uploader", of(&points, Role::Uploader));
-    draw(&mut points, sample, seed);
-    let (mut crashes, mut not_reached, mut failed) = (0, 0, 0);
+    let mut rng = draw(&mut points, sample, seed);
+    let (mut survived, mut not_reached, mut failed) = (0, 0, 0);
     for (n, point) in points.iter().enumerate() {
-        match campaign.crash_at(point) {
-            Survived::Crash => crashes += 1,
-            Survived::NotReached => not_reached += 1,
-            Survived::No(problems) => {
-                failed += 1;
-                println!("NOT SURVIVED  {point:?}: {problems:#?}");
+        let chance = rng.u64(..);
+        for result in strike(&campaign, point, chance) {
+            match result {
+                Survived::Crash => survived += 1,
+                Survived::NotReached => not_reached += 1,
+                Survived::No(problems) => {
+                    failed += 1;
+                    println!("NOT SURVIVED  {point:?}, chance {chance}: {problems:#?}");
+                }
             }
         }
         if (n + 1) % 25 == 0 {
@@ -86,11 +116,11 @@ fn crash(sample: Option<usize>, seed: Option<u64>) -> ExitCode {
         }
     }
     println!(
-        "crash points {all}, tried {}: crashes survived {crashes}, not survived {failed}, \
+        "crash points {all}, tried {}: {what} survived {survived}, not survived {failed}, \
          not reached this time {not_reached}",
         points.len()
     );
-    if failed == 0 && crashes > 0 {
+    if failed == 0 && survived > 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -193,13 +223,15 @@ impl Figures {
     }
 }
 
-fn draw<T>(all: &mut Vec<T>, sample: Option<usize>, seed: Option<u64>) {
+fn draw<T>(all: &mut Vec<T>, sample: Option<usize>, seed: Option<u64>) -> fastrand::Rng {
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("seed {seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
     if let Some(sample) = sample {
-        let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-        println!("seed {seed}");
-        fastrand::Rng::with_seed(seed).shuffle(all);
+        rng.shuffle(all);
         all.truncate(sample);
     }
+    rng
 }
 
 fn of(points: &[Point], role: Role) -> usize {

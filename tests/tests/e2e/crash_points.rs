@@ -1,14 +1,15 @@
-//! A sample of the crash campaign; `cargo run -p tests --bin campaign -- crash` has every point.
+//! Samples of the crash and power-cut campaigns; `cargo run -p tests --bin campaign -- crash` and
+//! `-- power` have every point.
 
-use tests::campaign::{Campaign, Survived};
+use tests::campaign::{Campaign, Point, Survived};
+use tests::disk::Cut;
 use tests::tools::{self, Tool};
 
 /// Each takes about a second.
-const SAMPLE: usize = 16;
+const SAMPLE: usize = 12;
 
-#[test]
-fn a_kill_at_any_system_call_that_changes_a_file_loses_nothing_and_doubles_nothing() {
-    let test = "a_kill_at_any_system_call_that_changes_a_file_loses_nothing_and_doubles_nothing";
+/// Strikes a sample of points; every one must be survived, and most be reached.
+fn sample(test: &str, size: usize, strike: impl Fn(&Campaign, &Point, u64) -> Survived) {
     let Some(strace) = tools::find(Tool::Strace, test) else {
         return;
     };
@@ -20,17 +21,46 @@ fn a_kill_at_any_system_call_that_changes_a_file_loses_nothing_and_doubles_nothi
     let campaign = Campaign::new(strace);
     let mut points = campaign.points();
     assert!(points.len() > 400, "only {} points", points.len());
-    fastrand::Rng::with_seed(seed).shuffle(&mut points);
-    let mut crashes = 0;
-    for point in &points[..SAMPLE] {
-        match campaign.crash_at(point) {
-            Survived::Crash => crashes += 1,
+    let mut rng = fastrand::Rng::with_seed(seed);
+    rng.shuffle(&mut points);
+    let mut survived = 0;
+    for point in &points[..size] {
+        let chance = rng.u64(..);
+        match strike(&campaign, point, chance) {
+            Survived::Crash => survived += 1,
             Survived::NotReached => {}
-            Survived::No(problems) => panic!("seed {seed}, {point:?}: {problems:#?}"),
+            Survived::No(problems) => {
+                panic!("seed {seed}, {point:?}, chance {chance}: {problems:#?}")
+            }
         }
     }
     assert!(
-        crashes > SAMPLE / 2,
-        "only {crashes} of {SAMPLE} were reached"
+        survived > size / 2,
+        "only {survived} of {size} were reached"
+    );
+}
+
+#[test]
+fn a_kill_at_any_system_call_that_changes_a_file_loses_nothing_and_doubles_nothing() {
+    sample(
+        "a_kill_at_any_system_call_that_changes_a_file_loses_nothing_and_doubles_nothing",
+        SAMPLE,
+        |campaign, point, _| campaign.crash_at(point),
+    );
+}
+
+#[test]
+fn a_power_cut_at_any_system_call_loses_nothing_and_doubles_nothing() {
+    sample(
+        "a_power_cut_at_any_system_call_loses_nothing_and_doubles_nothing",
+        SAMPLE,
+        |campaign, point, chance| {
+            let cut = if chance % 2 == 0 {
+                Cut::Everything
+            } else {
+                Cut::Some(chance)
+            };
+            campaign.power_cut_at(point, cut)
+        },
     );
 }

@@ -9,6 +9,7 @@ mod credentials;
 mod destinations;
 mod executors;
 mod exhaustion;
+mod fsck;
 mod incident;
 mod journey;
 mod large;

@@ -1,0 +1,262 @@
+//! Damage, place by place: what fsck calls it, and that a restart or a repair leaves nothing of what
+//! can be mended.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ::fsck::Level;
+use tests::clinic::{Clinic, Role, files_below};
+use tests::incident::document;
+
+/// A host with three incidents, one of them with an artifact, confirmed; both daemons stopped.
+fn settled() -> Clinic {
+    let mut clinic = Clinic::new();
+    for n in 0..2 {
+        let id = format!("INC-{n}");
+        clinic.drop_document(&format!("{id}.json"), &document(&id));
+    }
+    clinic.drop_folder(
+        "INC-2",
+        &document("INC-2"),
+        &[("run.log", b"artifact bytes")],
+    );
+    run_until_settled(&mut clinic);
+    clinic
+}
+
+fn run_until_settled(clinic: &mut Clinic) {
+    clinic.start(Role::Agent);
+    clinic.start(Role::Uploader);
+    clinic.wait_until("everything to be confirmed", |clinic| {
+        let status = clinic.cli_json(&["status", "--json"]);
+        clinic.is_settled()
+            && status
+                .pointer("/pending")
+                .and_then(serde_json::Value::as_u64)
+                == Some(0)
+            && status.pointer("/spool/sealed_bundles") == status.pointer("/spool/confirmed_bundles")
+    });
+    clinic.stop(Role::Uploader);
+    clinic.stop(Role::Agent);
+}
+
+fn sql(file: &Path, statement: &str) {
+    let script = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+                  db.executescript(sys.argv[2]); db.commit()";
+    let done = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(file)
+        .arg(statement)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+fn a_file(clinic: &Clinic, ends_with: &str) -> PathBuf {
+    files_below(&clinic.state("evidence"))
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with(ends_with))
+        .unwrap()
+}
+
+fn flip(file: &Path) {
+    let mut bytes = fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(file, bytes).unwrap();
+}
+
+/// Code of each finding at least as bad as `level`.
+fn codes(clinic: &Clinic, level: Level, asks_bucket: bool) -> Vec<String> {
+    let mut codes: Vec<String> = clinic
+        .fsck(level, asks_bucket)
+        .iter()
+        .map(|line| line.split('"').nth(3).unwrap().to_owned())
+        .collect();
+    codes.sort();
+    codes.dedup();
+    codes
+}
+
+#[test]
+fn a_healthy_host_has_nothing_to_find_and_looking_changes_nothing() {
+    let clinic = settled();
+    let before: Vec<_> = files_below(&clinic.state(""))
+        .into_iter()
+        .map(|path| (fs::read(&path).unwrap(), path))
+        .collect();
+    assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
+    let output = clinic.cli(&["fsck", "--bucket"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for (bytes, path) in before {
+        assert!(fs::read(&path).unwrap() == bytes, "{}", path.display());
+    }
+}
+
+#[test]
+fn what_the_services_can_write_again_is_repairable_and_repair_writes_it() {
+    let clinic = settled();
+    fs::remove_file(a_file(&clinic, "-0001.json")).unwrap();
+    flip(&a_file(&clinic, "-0002.json"));
+    fs::write(clinic.state("receipts").join("x.receipt.json"), "{").unwrap();
+    assert_eq!(
+        codes(&clinic, Level::Repairable, false),
+        ["file_changed", "file_missing", "receipt_damaged"]
+    );
+    assert_eq!(clinic.cli(&["fsck"]).status.code(), Some(2));
+    fs::remove_file(clinic.state("receipts").join("x.receipt.json")).unwrap();
+    let repaired = clinic.cli(&["fsck", "--repair"]);
+    assert_eq!(repaired.status.code(), Some(0), "{repaired:?}");
+    assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
+}
+
+#[test]
+fn repair_is_refused_while_a_service_runs() {
+    let mut clinic = settled();
+    clinic.start(Role::Agent);
+    clinic.wait_until("the agent to hold its lock", |clinic| {
+        host::instance::is_running(&clinic.state("spool/agent.lock"))
+    });
+    let refused = clinic.cli(&["fsck", "--repair"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        words.contains("msp-evidence-agent runs: stop it first"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_changed_or_missing_artifact_is_damage_and_fsck_says_where_it_is_still_whole() {
+    let clinic = settled();
+    let artifact = a_file(&clinic, "run.log");
+    flip(&artifact);
+    let found = clinic.fsck(Level::Damaged, false);
+    assert!(
+        found.len() == 1 && found[0].contains("artifact_changed") && found[0].contains("at main"),
+        "{found:?}"
+    );
+    fs::remove_file(&artifact).unwrap();
+    assert_eq!(codes(&clinic, Level::Damaged, false), ["artifact_missing"]);
+}
+
+#[test]
+fn a_changed_row_of_the_spool_is_found_by_what_was_signed() {
+    let clinic = settled();
+    let spool = clinic.state("spool/spool.db");
+    sql(
+        &spool,
+        "DROP TRIGGER bundle_is_never_changed;
+         UPDATE bundle SET bytes = CAST(replace(CAST(bytes AS TEXT), 'INC-1', 'INC-9') AS BLOB)
+         WHERE sequence = 2",
+    );
+    let found = codes(&clinic, Level::Damaged, false);
+    assert!(found.contains(&"bundle_changed".to_owned()), "{found:?}");
+    assert!(
+        found.contains(&"bundle_not_verified".to_owned()),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn a_bundle_that_is_gone_from_the_spool_is_a_gap_and_a_head_that_is_gone_is_a_restored_snapshot() {
+    let clinic = settled();
+    let spool = clinic.state("spool/spool.db");
+    let forget = |sequence| {
+        format!(
+            "DROP TRIGGER IF EXISTS bundle_is_never_removed; PRAGMA foreign_keys = off;
+             DELETE FROM bundle WHERE sequence = {sequence}"
+        )
+    };
+    let copy = fs::read(&spool).unwrap();
+    sql(&spool, &forget(2));
+    let found = codes(&clinic, Level::Damaged, true);
+    for code in [
+        "chain_gap",
+        "spool_behind",
+        "bucket_ahead",
+        "reference_to_nothing",
+    ] {
+        assert!(found.contains(&code.to_owned()), "{code}: {found:?}");
+    }
+    fs::write(&spool, copy).unwrap();
+    sql(&spool, &forget(3));
+    let found = codes(&clinic, Level::Damaged, true);
+    assert!(!found.contains(&"chain_gap".to_owned()), "{found:?}");
+    for code in ["spool_behind", "bucket_ahead"] {
+        assert!(found.contains(&code.to_owned()), "{code}: {found:?}");
+    }
+}
+
+#[test]
+fn a_damaged_page_of_either_database_is_found_and_delivery_db_is_made_anew() {
+    let mut clinic = settled();
+    for name in ["spool/spool.db", "delivery/delivery.db"] {
+        let file = clinic.state(name);
+        let mut bytes = fs::read(&file).unwrap();
+        let copy = bytes.clone();
+        // The second page belongs to a table; what is in its header is now nonsense.
+        for byte in &mut bytes[4096..4160] {
+            *byte ^= 0xff;
+        }
+        fs::write(&file, bytes).unwrap();
+        let found = clinic.fsck(Level::Repairable, false);
+        let expected = name.split('/').next().unwrap();
+        assert!(
+            found
+                .iter()
+                .any(|line| line.starts_with(&format!("\"{expected}\""))
+                    && (line.contains("damaged") || line.contains("unreadable"))),
+            "{name}: {found:?}"
+        );
+        if name.starts_with("spool") {
+            fs::write(&file, copy).unwrap();
+        }
+    }
+    let repaired = clinic.cli(&["fsck", "--repair"]);
+    assert_eq!(repaired.status.code(), Some(0), "{repaired:?}");
+    // Something to wait for.
+    clinic.drop_document("later.json", &document("INC-later"));
+    run_until_settled(&mut clinic);
+    assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
+}
+
+#[test]
+fn a_wrong_count_in_delivery_db_is_found() {
+    let clinic = settled();
+    let file = clinic.state("delivery/delivery.db");
+    sql(
+        &file,
+        "UPDATE tallies SET n = n + 1 WHERE state = 'pending'",
+    );
+    let found = clinic.fsck(Level::Repairable, false);
+    assert!(
+        found.len() == 1 && found[0].contains("tally_wrong"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn an_order_that_was_changed_is_found() {
+    let mut clinic = Clinic::new();
+    clinic.drop_document("a.json", &document("INC-1"));
+    clinic.start(Role::Agent);
+    clinic.wait_until("an order", |clinic| {
+        fs::read_dir(clinic.state("outbox")).unwrap().any(|e| {
+            e.unwrap()
+                .file_name()
+                .to_string_lossy()
+                .ends_with(".order.json")
+        })
+    });
+    clinic.stop(Role::Agent);
+    let order = fs::read_dir(clinic.state("outbox"))
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|path| path.to_string_lossy().ends_with(".order.json"))
+        .unwrap();
+    flip(&order);
+    assert_eq!(codes(&clinic, Level::Repairable, false), ["order_changed"]);
+    fs::remove_file(&order).unwrap();
+    assert_eq!(codes(&clinic, Level::Repairable, false), ["order_missing"]);
+}
