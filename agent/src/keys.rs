@@ -9,14 +9,19 @@ use host::secret::PasswordSources;
 
 use crate::AgentError;
 
-/// What the agent seals with.
-pub(crate) struct Keys {
+/// What the agent seals with. Opening costs a tenth of a second, on purpose (scrypt), so whoever
+/// opens agents again and again opens the keys once.
+pub struct Keys {
     pub(crate) signing: PrivateKey,
     pub(crate) digest: DigestKey,
 }
 
 impl Keys {
-    pub(crate) fn open(settings: &Signing) -> Result<Self, AgentError> {
+    /// Opens the signing key and the digest key, and makes sure that the public key belongs to it.
+    ///
+    /// # Errors
+    /// When one cannot be read, the password is wrong, or the public key is another's.
+    pub fn open(settings: &Signing) -> Result<Self, AgentError> {
         let signing = open_signing(settings).map_err(|source| AgentError::SigningKey {
             path: settings.key.clone(),
             source,

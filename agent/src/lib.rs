@@ -27,5 +27,6 @@ pub use clock::{Clock, system_clock};
 pub use daemon::run;
 pub use error::AgentError;
 pub use intake::Waker;
+pub use keys::Keys;
 pub use pass::{Agent, Pass};
 pub use republish::repair;

@@ -32,7 +32,7 @@ pub(crate) const SYNCED_NOTE: &str = "files_synced_up_to_bundle_rowid";
 /// The agent, open and ready.
 pub struct Agent {
     pub(crate) settings: Settings,
-    pub(crate) keys: Keys,
+    pub(crate) keys: Arc<Keys>,
     pub(crate) spool: Spool,
     pub(crate) folder: DropFolder,
     pub(crate) quarantine: Quarantine,

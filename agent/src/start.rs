@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use evidence::bundle::Producer;
 use evidence::digest::Sha256;
-use host::config::Settings;
+use host::config::{Settings, Signing};
 use host::instance::{AGENT_LOCK, InstanceLock};
 use jiff::Timestamp;
 use spool::{ChainStart, DestinationUse, Spool};
@@ -33,6 +33,26 @@ impl Agent {
     /// When a folder, key or the spool cannot be used, or another agent runs; nothing is sealed
     /// then and drops stay where they are.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
+        Self::open_with(settings, clock, |signing| Keys::open(signing).map(Arc::new))
+    }
+
+    /// The same with keys that are open already.
+    ///
+    /// # Errors
+    /// As [`Agent::open`].
+    pub fn with_keys(
+        settings: Settings,
+        keys: Arc<Keys>,
+        clock: Clock,
+    ) -> Result<Self, AgentError> {
+        Self::open_with(settings, clock, |_| Ok(keys))
+    }
+
+    fn open_with(
+        settings: Settings,
+        clock: Clock,
+        keys: impl FnOnce(&Signing) -> Result<Arc<Keys>, AgentError>,
+    ) -> Result<Self, AgentError> {
         let paths = &settings.paths;
         for path in [
             &paths.drop,
@@ -48,7 +68,7 @@ impl Agent {
             })?;
         }
         let instance = Arc::new(InstanceLock::acquire(&paths.spool.join(AGENT_LOCK))?);
-        Self::open_alone(settings, clock, Arc::clone(&instance)).inspect_err(|error| {
+        Self::open_alone(settings, clock, Arc::clone(&instance), keys).inspect_err(|error| {
             instance.raise("start_failed", &chain(error));
         })
     }
@@ -57,9 +77,10 @@ impl Agent {
         settings: Settings,
         clock: Clock,
         instance: Arc<InstanceLock>,
+        keys: impl FnOnce(&Signing) -> Result<Arc<Keys>, AgentError>,
     ) -> Result<Self, AgentError> {
         let paths = &settings.paths;
-        let keys = Keys::open(&settings.signing)?;
+        let keys = keys(&settings.signing)?;
         let now = clock();
         let machine = machine_digest(&paths.machine_id);
         let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;

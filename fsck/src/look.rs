@@ -156,12 +156,12 @@ impl<'a> Look<'a> {
 }
 
 fn unreadable(report: &mut Report, part: Part, item: &str, error: &spool::SpoolError) {
-    if matches!(error, spool::SpoolError::Older { .. }) {
-        // Also one that was made and whose tables are not committed yet.
+    if error.needs_recovery() || matches!(error, spool::SpoolError::Older { .. }) {
+        // Also one that was being made. Whatever it lacks, the agent completes.
         return report.say(
             Level::Repairable,
             part,
-            "database_older",
+            "database_unfinished",
             item,
             causes(error),
         );

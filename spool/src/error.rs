@@ -51,6 +51,13 @@ pub enum SpoolError {
 }
 
 impl SpoolError {
+    /// The file is as a crash left it, and only its writer can open it: it rolls back or recovers what
+    /// was under way (https://sqlite.org/rescode.html#readonly_rollback and the codes beside it).
+    #[must_use]
+    pub fn needs_recovery(&self) -> bool {
+        matches!(self, Self::Sql(e) if e.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly))
+    }
+
     /// The disk is full, or the quota is: stop sealing, keep everything, try again later.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {

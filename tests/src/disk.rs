@@ -160,6 +160,18 @@ impl Disk {
         }
     }
 
+    /// Something appeared at `path`, whole and durable; its folder is known.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn adopt(&mut self, path: &Path) {
+        let number = self.read(path);
+        if let Some((folder, name)) = self.folder_of(path) {
+            folder.durable.insert(name.clone(), number);
+            folder.now.insert(name, number);
+        }
+    }
+
     /// Opened with O_CREAT: made, unless it is there.
     pub fn create(&mut self, path: &Path, mode: u32) {
         if self.relative(path).is_some() && self.node(path).is_none() {

@@ -9,6 +9,8 @@ pub mod disk;
 pub mod faults;
 pub mod guest;
 pub mod incident;
+pub mod interpose;
+pub mod model;
 pub mod sealing;
 pub mod servers;
 pub mod tmpfs;
