@@ -67,7 +67,7 @@ enum Which {
 }
 
 /// By how much more an uploader may have in memory when very much waits.
-const GROWTH_MAX_KB: u64 = 32_000;
+const GROWTH_MAX_KB: u64 = 8_000;
 
 fn main() -> ExitCode {
     match Arguments::parse().campaign {
