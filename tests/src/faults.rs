@@ -43,6 +43,9 @@ pub enum Outcome {
     Survived(Vec<String>),
     /// The daemon did not come so far this time, and everything is as it should be.
     NotReached,
+    /// The call was not on a file but on an eventfd, a pipe or a socket, where the kernel never
+    /// returns such an error; nothing was judged.
+    NoFile,
     /// Something is lost, doubled, unlocked or stuck, or a daemon ended without a word.
     No(Vec<String>),
 }
@@ -89,6 +92,7 @@ impl Campaign {
         let Point { role, call, nth } = &fault.point;
         let (role, last) = (*role, nth + fault.calls - 1);
         let inject = [
+            "-y".to_owned(),
             "-e".to_owned(),
             format!("trace={call}"),
             "-e".to_owned(),
@@ -134,7 +138,15 @@ impl Campaign {
             }
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        let reached = fs::read_to_string(&trace).unwrap().contains("(INJECTED)");
+        let traced = fs::read_to_string(&trace).unwrap();
+        let injected: Vec<_> = traced
+            .lines()
+            .filter(|l| l.contains("(INJECTED)"))
+            .collect();
+        if injected.iter().any(|line| is_on_no_file(line)) {
+            return Outcome::NoFile;
+        }
+        let reached = !injected.is_empty();
         found.extend(problems(&clinic));
         if !found.is_empty() {
             Outcome::No(found)
@@ -176,6 +188,15 @@ impl Drop for UnderTest {
             end(&mut self.daemon);
         }
     }
+}
+
+/// Whether strace shows, as the call's first argument, a descriptor that is none of a file.
+fn is_on_no_file(line: &str) -> bool {
+    let first = line.split_once('(').map_or("", |(_, arguments)| arguments);
+    let first = first.split(',').next().unwrap_or_default();
+    ["<anon_inode:", "<pipe:", "<socket:", "<UNIX", "<TCP"]
+        .iter()
+        .any(|kind| first.contains(kind))
 }
 
 /// A line of the log without what differs from run to run.

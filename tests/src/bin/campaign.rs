@@ -152,12 +152,13 @@ fn faults(sample: Option<usize>, seed: Option<u64>, jobs: usize) -> ExitCode {
     }
     println!(
         "faults {all}, tried {}: survived {} ({} of them with a restart), not survived {}, not \
-         reached this time {}",
+         reached this time {}, no file there {}",
         faults.len(),
         figures.survived,
         figures.restarted,
         figures.failed,
-        figures.not_reached
+        figures.not_reached,
+        figures.no_file
     );
     for (error, n) in &figures.by_error {
         println!("  survived {error}: {n}");
@@ -194,6 +195,7 @@ struct Figures {
     restarted: usize,
     failed: usize,
     not_reached: usize,
+    no_file: usize,
     by_error: BTreeMap<&'static str, usize>,
     /// The last words of daemons that ended.
     words: BTreeMap<(Role, String), usize>,
@@ -211,12 +213,13 @@ impl Figures {
                 }
             }
             Outcome::NotReached => self.not_reached += 1,
+            Outcome::NoFile => self.no_file += 1,
             Outcome::No(problems) => {
                 self.failed += 1;
                 println!("NOT SURVIVED  {fault:?}: {problems:#?}");
             }
         }
-        let done = self.survived + self.failed + self.not_reached;
+        let done = self.survived + self.failed + self.not_reached + self.no_file;
         if done.is_multiple_of(50) {
             println!("{done} done");
         }
