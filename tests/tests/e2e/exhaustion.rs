@@ -24,9 +24,9 @@ use crate::incident::document;
 const DISK_BYTES: usize = 4 << 20;
 /// A bound for failures only.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// A daemon that waits is watched for so long, and may write so many lines.
+/// A daemon that waits is watched for so long, and may write so many lines and ask so often.
 const WATCHED: Duration = Duration::from_secs(2);
-const LINES_MAX: usize = 200;
+const LINES_MAX: usize = 120;
 /// In the ordinary run; `campaign backlog` has a million.
 const BACKLOG: u64 = 20_000;
 /// By how much more an uploader may have in memory when very much waits.
@@ -164,6 +164,32 @@ fn a_full_disk_below_delivery_db_stops_uploading_until_there_is_room() {
     let test = "a_full_disk_below_delivery_db_stops_uploading_until_there_is_room";
     let words = ["disk is full", "make room on the disk"];
     fills("delivery", Role::Uploader, &words, "uploader outbox", test);
+}
+
+#[test]
+fn a_full_disk_below_delivery_db_amid_deliveries_costs_neither_a_storm_nor_a_flood() {
+    let test = "a_full_disk_below_delivery_db_amid_deliveries_costs_neither_a_storm_nor_a_flood";
+    let Some((mut clinic, disk)) = clinic_with_disk("delivery", test) else {
+        return;
+    };
+    let refusal = sandbox::Action::answer(403, "AccessDenied");
+    let refusal = clinic.sandbox.faults().add(sandbox::Fault::always(refusal));
+    drop_some(&clinic, 1..4);
+    clinic.wait_until("deliveries that wait", |c| {
+        c.cli_json(&["status", "--json"])["pending"] == 6
+    });
+    disk.fill(0);
+    clinic.sandbox.faults().remove(refusal);
+    let words = ["delivery.db cannot be used", "make room on the disk"];
+    await_said(&mut clinic, Role::Uploader, &words);
+    await_alarm(&mut clinic, "uploader database");
+    let asked = clinic.sandbox.log().requests().len();
+    let said = lines_of(&mut clinic, Role::Uploader, WATCHED);
+    let asked = clinic.sandbox.log().requests().len() - asked;
+    assert!(said < LINES_MAX, "{said} lines in {WATCHED:?}");
+    assert!(asked < LINES_MAX, "{asked} requests in {WATCHED:?}");
+    disk.free();
+    check(&mut clinic, 4);
 }
 
 #[test]
