@@ -36,8 +36,9 @@ pub(crate) enum Command {
     ///
     /// Example: msp-evidence submit incident.json --artifact backup.log --artifact before.png
     Submit(SubmitOptions),
-    /// Show what is sealed, pending, confirmed, parked and blocked.
+    /// Show what is sealed, pending, confirmed, parked and blocked, and what cannot be done.
     ///
+    /// What cannot be read is an alarm, and the exit code is 3; the rest is shown all the same.
     /// Reads both databases beside running daemons or without them. Run it as root, or as a user
     /// who may read both.
     Status(StatusOptions),
