@@ -1,8 +1,7 @@
 //! The plan that goes into the signed bytes, and the order that asks for it.
 
 use evidence::bundle::{LocationState, OBJECT_LOCK_MODE, PlannedLocation};
-use evidence::digest::Sha256;
-use evidence::handover::{Order, OrderedObject, Role};
+use evidence::handover::Order;
 use host::config::{DestinationSettings, Settings};
 use jiff::Timestamp;
 use spool::NewBundle;
@@ -35,42 +34,6 @@ pub(crate) fn order(settings: &Settings, bundles: &[NewBundle], now: Timestamp) 
         chain_id: first.chain_id.clone(),
         created_at: now,
         destinations: settings.destinations.iter().map(ordered).collect(),
-        objects: bundles.iter().flat_map(objects).collect(),
+        objects: bundles.iter().flat_map(NewBundle::objects).collect(),
     })
-}
-
-fn objects(bundle: &NewBundle) -> impl Iterator<Item = OrderedObject> {
-    let sealed = &bundle.sealed;
-    let object = |role, path: String, size_bytes, sha256| OrderedObject {
-        bundle_id: sealed.bundle_id.to_string(),
-        sequence: sealed.position.sequence,
-        role,
-        path,
-        size_bytes,
-        sha256,
-    };
-    let signature = object(
-        Role::Signature,
-        format!("{}.bundle", bundle.path),
-        sealed.signature.len() as u64,
-        Sha256::of(&sealed.signature),
-    );
-    let document = object(
-        Role::Bundle,
-        bundle.path.clone(),
-        sealed.bytes.len() as u64,
-        sealed.position.sha256,
-    );
-    bundle
-        .artifacts
-        .iter()
-        .map(move |artifact| {
-            object(
-                Role::Artifact,
-                artifact.path.clone(),
-                artifact.size_bytes,
-                artifact.sha256,
-            )
-        })
-        .chain([signature, document])
 }

@@ -2,11 +2,10 @@
 //! published again, before the first pass.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use evidence::bundle::Producer;
-use evidence::digest::Sha256;
 use host::config::{Settings, Signing};
 use host::instance::{AGENT_LOCK, InstanceLock};
 use jiff::Timestamp;
@@ -82,7 +81,7 @@ impl Agent {
         let paths = &settings.paths;
         let keys = keys(&settings.signing)?;
         let now = clock();
-        let machine = machine_digest(&paths.machine_id);
+        let machine = host::machine::digest(&paths.machine_id);
         let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
         let mut settings = settings;
         use_destinations(&mut settings, &mut spool, now)?;
@@ -234,12 +233,6 @@ fn host_folder(settings: &Settings) -> PathBuf {
 
 fn chain_folder(settings: &Settings, chain_id: &str) -> PathBuf {
     host_folder(settings).join(chain_id)
-}
-
-/// The machine's identity, hashed: machine-id(5) asks that it not be shown to the outside.
-fn machine_digest(machine_id: &Path) -> Sha256 {
-    let id = std::fs::read(machine_id).unwrap_or_default();
-    Sha256::of(&[b"msp-evidence chain binding\0".as_slice(), id.trim_ascii()].concat())
 }
 
 fn boot_id() -> String {

@@ -106,6 +106,17 @@ pub(crate) struct FsckOptions {
     /// delivery.db aside. Both services must be stopped; starting them does the same.
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Make a destroyed spool.db anew from the evidence folder and the buckets. Both services must be
+    /// stopped. The old file is kept beside the new one; everything is ordered again and proven again.
+    /// What was found nowhere is printed, and named in the first bundle of the chain that then begins.
+    #[arg(long, conflicts_with = "repair")]
+    pub(crate) rebuild: bool,
+    /// Rebuild from the evidence folder alone.
+    #[arg(long, requires = "rebuild")]
+    pub(crate) without_buckets: bool,
+    /// Do not ask before rebuilding.
+    #[arg(long, requires = "rebuild")]
+    pub(crate) yes: bool,
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,

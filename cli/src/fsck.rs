@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, anyhow};
 use destination::S3Destination;
 use evidence::keys::PublicKey;
-use fsck::{Level, Look, Part, Report};
+use fsck::{Level, Look, Part, Rebuilt, Report};
 use host::config::Settings;
 use host::exit::ExitCode;
 use host::instance::is_running;
@@ -27,6 +27,9 @@ struct Output<'a> {
     result: &'static str,
     /// Files that --repair wrote or removed.
     repaired_files: usize,
+    /// What --rebuild did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilt: Option<&'a Rebuilt>,
     damaged: usize,
     could_not_check: usize,
     repairable: usize,
@@ -38,7 +41,16 @@ struct Output<'a> {
 pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
     let settings = output::settings(config)?;
     let key = read_public(&settings.signing.public_key)?;
-    let repaired = if options.repair {
+    let rebuilt = if options.rebuild {
+        match rebuild(&settings, &key, options)? {
+            Some(rebuilt) => Some(rebuilt),
+            None => return Ok(ExitCode::Usage),
+        }
+    } else {
+        None
+    };
+    // After a rebuild its orders are still to be published.
+    let repaired = if options.repair || options.rebuild {
         repair(&settings, &key)?
     } else {
         0
@@ -57,6 +69,7 @@ pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
             at: now,
             result: result(&report),
             repaired_files: repaired,
+            rebuilt: rebuilt.as_ref(),
             damaged: report.count(Level::Damaged),
             could_not_check: report.count(Level::CouldNotCheck),
             repairable: report.count(Level::Repairable),
@@ -64,6 +77,9 @@ pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
             report: &report,
         })?;
     } else {
+        if let Some(rebuilt) = &rebuilt {
+            print_rebuilt(rebuilt);
+        }
         print(&report, repaired, options);
     }
     Ok(code(&report))
@@ -127,6 +143,66 @@ fn repair(settings: &Settings, key: &PublicKey) -> Result<usize> {
         repaired += 1;
     }
     Ok(repaired)
+}
+
+/// `None` when the operator does not agree.
+fn rebuild(settings: &Settings, key: &PublicKey, options: &FsckOptions) -> Result<Option<Rebuilt>> {
+    refuse_while_running(settings)?;
+    if !options.yes {
+        eprintln!(
+            "A new {} is made from the signed bundles in {}{}. The old one is kept beside it.",
+            settings.paths.spool.join("spool.db").display(),
+            settings.paths.evidence.display(),
+            if options.without_buckets {
+                " alone: what only the buckets have will count as lost"
+            } else {
+                " and the buckets"
+            }
+        );
+        if !output::agreed()? {
+            return Ok(None);
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let rebuilt = runtime.block_on(async {
+        let mut places = Vec::new();
+        for destination in &settings.destinations {
+            if !options.without_buckets {
+                let options = uploader::store_options(destination, settings)?;
+                let store = Arc::new(S3Destination::connect(options).await);
+                places.push((destination.prefix.clone(), store));
+            }
+        }
+        anyhow::Ok(fsck::rebuild(settings, key, &places, Timestamp::now()).await?)
+    })?;
+    Ok(Some(rebuilt))
+}
+
+fn print_rebuilt(rebuilt: &Rebuilt) {
+    println!(
+        "rebuilt    {} bundles in {} chains; {} bundles and {} artifacts came from a bucket",
+        rebuilt.bundles, rebuilt.chains, rebuilt.fetched_bundles, rebuilt.fetched_artifacts
+    );
+    for range in &rebuilt.missing {
+        println!(
+            "LOST       {} to {} of chain {}: found nowhere; the next bundle says so",
+            range.from_sequence, range.to_sequence, range.chain_id
+        );
+    }
+    for artifact in &rebuilt.missing_artifacts {
+        println!("LOST       artifact {}", plain(artifact));
+    }
+    for bundle in &rebuilt.left_out {
+        println!(
+            "note       {} stays in the folder only: its name or place is taken",
+            plain(bundle)
+        );
+    }
+    for path in &rebuilt.set_aside {
+        println!("kept       {}", path.display());
+    }
 }
 
 /// Wrong usage while a service runs.

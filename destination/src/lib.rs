@@ -100,6 +100,15 @@ pub trait Destination: Send + Sync + 'static {
         max_bytes: u64,
     ) -> impl Future<Output = Result<Option<Vec<u8>>, Failure>> + Send;
 
+    /// Reads the version in pieces and gives each to `sink`; returns how many bytes that were. An
+    /// error of the sink is a failure with the code `LocalWrite`.
+    fn copy_out(
+        &self,
+        key: &str,
+        version_id: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+
     /// Reads the version back in pieces and hashes it; nothing is kept.
     fn read_back(
         &self,

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::bundle::{ChainLink, ChainPosition};
+use crate::bundle::{Began, ChainLink, ChainPosition};
 
 /// Where the next bundle attaches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Head {
         chain_id: String,
         /// The earlier chain's end.
         predecessor: Option<ChainPosition>,
+        /// Why it began, if that is known.
+        began: Option<Began>,
     },
     /// The last sealed bundle.
     At(ChainPosition),
@@ -46,17 +48,20 @@ impl Head {
             Self::Empty {
                 chain_id,
                 predecessor,
+                began,
             } => ChainLink {
                 chain_id: chain_id.clone(),
                 sequence: 1,
                 previous_sha256: None,
                 predecessor: predecessor.clone(),
+                began: began.clone(),
             },
             Self::At(position) => ChainLink {
                 chain_id: position.chain_id.clone(),
                 sequence: position.sequence + 1,
                 previous_sha256: Some(position.sha256),
                 predecessor: None,
+                began: None,
             },
         }
     }
@@ -86,9 +91,14 @@ mod tests {
             sequence: 9,
             sha256: Sha256::of(b"ninth"),
         };
+        let began = Began {
+            because: crate::bundle::ChainStart::SpoolLost,
+            missing: Vec::new(),
+        };
         let head = Head::Empty {
             chain_id: "NEW".to_owned(),
             predecessor: Some(earlier.clone()),
+            began: Some(began.clone()),
         };
         assert_eq!((head.chain_id(), head.sequence()), ("NEW", 0));
         let first = ChainLink {
@@ -96,6 +106,7 @@ mod tests {
             sequence: 1,
             previous_sha256: None,
             predecessor: Some(earlier),
+            began: Some(began),
         };
         assert_eq!(head.next(), first);
     }
@@ -113,6 +124,7 @@ mod tests {
             sequence: 42,
             previous_sha256: Some(Sha256::of(b"41st")),
             predecessor: None,
+            began: None,
         };
         assert_eq!(head.next(), next);
     }

@@ -251,7 +251,8 @@ pub(crate) fn read_file(path: &Path, max_bytes: u64) -> Option<Vec<u8>> {
     Some(contents.bytes)
 }
 
-fn digest(path: &Path) -> Option<(u64, Sha256)> {
+/// Size in bytes and digest of a regular file; `None` when it cannot be read whole.
+pub(crate) fn digest(path: &Path) -> Option<(u64, Sha256)> {
     let dir = files::open_dir(path.parent()?).ok()?;
     let (mut file, _) = files::open_regular(&dir, path.file_name()?).ok()?;
     let mut hash = Sha256Stream::default();

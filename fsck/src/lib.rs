@@ -12,7 +12,9 @@ mod evidence_files;
 mod finding;
 mod handover_files;
 mod look;
+mod rebuild;
 
 pub use bucket::check_bucket;
 pub use finding::{Finding, Level, Part, Report};
 pub use look::{Look, LookError};
+pub use rebuild::{Place, RebuildError, Rebuilt, rebuild};

@@ -110,8 +110,12 @@ impl<'a> Look<'a> {
         let mut report = std::mem::take(&mut self.report);
         if let Some(spool) = &self.spool {
             let checked = spool.check(self.key, |problem| {
+                let level = match problem.code {
+                    "chain_gap_stated" => Level::Note,
+                    _ => Level::Damaged,
+                };
                 report.say(
-                    Level::Damaged,
+                    level,
                     Part::Spool,
                     problem.code,
                     problem.item,

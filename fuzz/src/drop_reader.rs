@@ -77,6 +77,7 @@ fn seal(bytes: &[u8], incident: &Incident) -> SealedBundle {
     let head = Head::Empty {
         chain_id: "01JDA0000000000000000000CH".to_owned(),
         predecessor: None,
+        began: None,
     };
     let mut findings = incident.findings.clone();
     findings.extend(consistency(&incident.body, now));

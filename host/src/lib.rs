@@ -9,6 +9,7 @@ pub mod exit;
 pub mod files;
 pub mod instance;
 pub mod logging;
+pub mod machine;
 pub mod notify;
 pub mod owner;
 pub mod secret;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use evidence::bundle::{BundleId, ChainPosition, VerifiedBundle, artifact_path};
+use evidence::bundle::{BundleId, ChainPosition, Missing, VerifiedBundle, artifact_path};
 use evidence::digest::Sha256;
 use evidence::handover::{Order, Role};
 use evidence::keys::PublicKey;
@@ -92,6 +92,7 @@ impl Reader {
         looked: &mut Looked,
         say: &mut impl FnMut(Problem),
     ) -> Result<(), SpoolError> {
+        let stated = self.stated_missing()?;
         let mut highest: BTreeMap<Date, u64> = BTreeMap::new();
         let mut statement = self.db.prepare(
             "SELECT b.*, c.chain_id, c.predecessor_chain_id, c.predecessor_sequence,
@@ -113,8 +114,17 @@ impl Reader {
             }
             let expected = before.as_ref().map_or(1, |b| b.sequence + 1);
             if bundle.sequence != expected {
+                let is_stated = stated.iter().any(|range| {
+                    range.chain_id == chain_id
+                        && (range.from_sequence, range.to_sequence + 1)
+                            == (expected, bundle.sequence)
+                });
                 say(problem(
-                    "chain_gap",
+                    if is_stated {
+                        "chain_gap_stated"
+                    } else {
+                        "chain_gap"
+                    },
                     &name,
                     format!(
                         "sequence {} of chain {chain_id} comes where {expected} should",
@@ -162,6 +172,21 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// What chains that began later say was found nowhere.
+    fn stated_missing(&self) -> Result<Vec<Missing>, SpoolError> {
+        let mut statement = self
+            .db
+            .prepare("SELECT missing FROM chain WHERE missing IS NOT NULL")?;
+        let mut rows = statement.query([])?;
+        let mut stated = Vec::new();
+        while let Some(row) = rows.next()? {
+            let text: String = row.get(0)?;
+            // Damage of this column is no worse than its absence: the gap is said all the same.
+            stated.extend(serde_json::from_str::<Vec<Missing>>(&text).unwrap_or_default());
+        }
+        Ok(stated)
     }
 
     /// The rows that were made from the body: its artifacts, and its entry among what was seen.

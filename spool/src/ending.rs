@@ -107,7 +107,7 @@ pub(crate) fn is_ended(
         .exists(params![bundle_rowid, destination_id])?)
 }
 
-fn next_open_order(tx: &Transaction<'_>, after: i64) -> Result<Option<i64>, SpoolError> {
+pub(crate) fn next_open_order(tx: &Transaction<'_>, after: i64) -> Result<Option<i64>, SpoolError> {
     Ok(tx
         .prepare_cached(
             "SELECT order_rowid FROM work_order WHERE completed_at IS NULL AND order_rowid > ?1
@@ -117,7 +117,7 @@ fn next_open_order(tx: &Transaction<'_>, after: i64) -> Result<Option<i64>, Spoo
         .optional()?)
 }
 
-fn end_in_order(
+pub(crate) fn end_in_order(
     tx: &Transaction<'_>,
     order_rowid: i64,
     destination_id: &str,
@@ -178,7 +178,7 @@ fn end_in_order(
     Ok(())
 }
 
-fn insert_notice(tx: &Transaction<'_>, notice: &Notice) -> Result<(), SpoolError> {
+pub(crate) fn insert_notice(tx: &Transaction<'_>, notice: &Notice) -> Result<(), SpoolError> {
     tx.execute(
         "INSERT INTO notice (notice_id, body) VALUES (?1, ?2)",
         params![notice.notice_id, notice.to_bytes()],

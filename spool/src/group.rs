@@ -6,7 +6,7 @@
 use evidence::bundle::{ChainPosition, Kind, SealedBundle};
 use evidence::chain::Head;
 use evidence::digest::Sha256;
-use evidence::handover::{Notice, Order};
+use evidence::handover::{Notice, Order, OrderedObject, Role};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
@@ -45,6 +45,38 @@ impl NewBundle {
     #[must_use]
     pub const fn object_count(&self) -> u64 {
         2 + self.artifacts.len() as u64
+    }
+
+    /// The objects that an order asks for, in the order of upload: the artifacts, then the
+    /// signature, then the bundle as commit marker.
+    #[must_use]
+    pub fn objects(&self) -> Vec<OrderedObject> {
+        let sealed = &self.sealed;
+        let object = |role, path: String, size_bytes, sha256| OrderedObject {
+            bundle_id: sealed.bundle_id.to_string(),
+            sequence: sealed.position.sequence,
+            role,
+            path,
+            size_bytes,
+            sha256,
+        };
+        let artifacts = self.artifacts.iter();
+        let mut objects: Vec<OrderedObject> = artifacts
+            .map(|a| object(Role::Artifact, a.path.clone(), a.size_bytes, a.sha256))
+            .collect();
+        objects.push(object(
+            Role::Signature,
+            format!("{}.bundle", self.path),
+            sealed.signature.len() as u64,
+            Sha256::of(&sealed.signature),
+        ));
+        objects.push(object(
+            Role::Bundle,
+            self.path.clone(),
+            sealed.bytes.len() as u64,
+            sealed.position.sha256,
+        ));
+        objects
     }
 }
 
@@ -262,7 +294,7 @@ pub(crate) fn insert_order(tx: &Transaction<'_>, order: &Order) -> Result<i64, S
     Ok(tx.last_insert_rowid())
 }
 
-fn insert_bundle(
+pub(crate) fn insert_bundle(
     tx: &Transaction<'_>,
     chain_rowid: i64,
     order_rowid: i64,

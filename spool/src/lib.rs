@@ -13,6 +13,7 @@ mod group;
 mod open;
 mod publish;
 pub mod reader;
+mod rebuild;
 mod request;
 mod row;
 mod schema;
@@ -22,9 +23,11 @@ pub use check::{Looked, Problem};
 pub use confirm::{Applied, Refused};
 pub use ending::Ended;
 pub use error::SpoolError;
+pub use evidence::bundle::ChainStart;
 pub use group::{
     Artifact, Duplicate, Group, IncidentSource, NewBundle, Quarantined, Resealed, Seen,
 };
-pub use open::{ChainStart, DestinationUse, Spool};
+pub use open::{DestinationUse, Spool};
 pub use publish::{ConfirmedObject, OpenOrder, SpooledBundle};
+pub use rebuild::{FoundBundle, Rebuild};
 pub use request::Applied as AppliedRequest;

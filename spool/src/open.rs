@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use evidence::bundle::ChainPosition;
+use evidence::bundle::{Began, ChainPosition, ChainStart, Missing};
 use evidence::chain::{Head, new_chain_id};
 use evidence::digest::Sha256;
 use jiff::Timestamp;
@@ -17,21 +17,6 @@ use crate::reader::Reader;
 use crate::row::{sha256, unsigned};
 use crate::{SpoolError, schema};
 
-/// Why a chain was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChainStart {
-    /// There was none.
-    First,
-    /// The spool came from another machine.
-    MachineChanged,
-    /// Signed files show that the chain had gone further than the spool knows.
-    RolledBack,
-    /// The spool is new, and signed files of an earlier one are there.
-    SpoolLost,
-    /// Somebody else writes under this chain's keys: a clone, most likely.
-    Forked,
-}
-
 /// What a configured destination is to the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DestinationUse {
@@ -39,18 +24,6 @@ pub enum DestinationUse {
     Live,
     /// It was retired, for this reason, and never comes back.
     Retired(String),
-}
-
-impl ChainStart {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::MachineChanged => "machine_changed",
-            Self::RolledBack => "rolled_back",
-            Self::SpoolLost => "spool_lost",
-            Self::Forked => "forked",
-        }
-    }
 }
 
 /// The open spool. Not shared: the agent has one, in one thread.
@@ -81,17 +54,9 @@ impl Spool {
         let mut db = Connection::open(path)?;
         configure(&db)?;
         schema::migrate(&mut db)?;
-        let mut spool = Self {
-            reader: Reader { db },
-            chain_rowid: 0,
-            head: Head::Empty {
-                chain_id: String::new(),
-                predecessor: None,
-            },
-            started: None,
-        };
+        let mut spool = Self::without_chain(Reader { db });
         match spool.newest_chain()? {
-            None => spool.start_chain(ChainStart::First, machine, None, now)?,
+            None => spool.start_chain(ChainStart::First, machine, None, &[], now)?,
             Some((chain_rowid, head, bound_to)) => {
                 spool.chain_rowid = chain_rowid;
                 spool.head = head;
@@ -101,6 +66,20 @@ impl Spool {
             }
         }
         Ok(spool)
+    }
+
+    /// A database whose chain is still to be begun.
+    pub(crate) fn without_chain(reader: Reader) -> Self {
+        Self {
+            reader,
+            chain_rowid: 0,
+            head: Head::Empty {
+                chain_id: String::new(),
+                predecessor: None,
+                began: None,
+            },
+            started: None,
+        }
     }
 
     /// Where the next bundle attaches.
@@ -129,7 +108,7 @@ impl Spool {
             Head::At(position) => Some(position.clone()),
             Head::Empty { predecessor, .. } => predecessor.clone(),
         };
-        self.start_chain(why, machine, predecessor, now)
+        self.start_chain(why, machine, predecessor, &[], now)
     }
 
     /// Says of the chain that has just begun, and has no bundle yet, that it follows one whose spool
@@ -154,6 +133,10 @@ impl Spool {
         self.head = Head::Empty {
             chain_id: chain_id.clone(),
             predecessor: Some(predecessor),
+            began: Some(Began {
+                because: ChainStart::SpoolLost,
+                missing: Vec::new(),
+            }),
         };
         self.started = Some(ChainStart::SpoolLost);
         Ok(())
@@ -174,18 +157,19 @@ impl Spool {
         Ok(rows)
     }
 
-    fn start_chain(
+    pub(crate) fn start_chain(
         &mut self,
         why: ChainStart,
         machine: Sha256,
         predecessor: Option<ChainPosition>,
+        missing: &[Missing],
         now: Timestamp,
     ) -> Result<(), SpoolError> {
         let chain_id = new_chain_id();
         self.reader.db.execute(
             "INSERT INTO chain (chain_id, machine_sha256, started_at, started_because,
-               predecessor_chain_id, predecessor_sequence, predecessor_sha256)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+               predecessor_chain_id, predecessor_sequence, predecessor_sha256, missing)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 chain_id,
                 machine.as_bytes(),
@@ -194,12 +178,17 @@ impl Spool {
                 predecessor.as_ref().map(|p| p.chain_id.as_str()),
                 predecessor.as_ref().map(|p| crate::row::signed(p.sequence)),
                 predecessor.as_ref().map(|p| p.sha256.as_bytes()),
+                (!missing.is_empty()).then(|| serde_json::to_string(missing).unwrap_or_default()),
             ],
         )?;
         self.chain_rowid = self.reader.db.last_insert_rowid();
         self.head = Head::Empty {
             chain_id,
             predecessor,
+            began: Some(Began {
+                because: why,
+                missing: missing.to_vec(),
+            }),
         };
         self.started = Some(why);
         Ok(())
@@ -210,7 +199,8 @@ impl Spool {
             .db
             .query_row(
                 "SELECT c.chain_rowid, c.chain_id, c.machine_sha256, c.predecessor_chain_id,
-                   c.predecessor_sequence, c.predecessor_sha256, b.sequence, b.sha256
+                   c.predecessor_sequence, c.predecessor_sha256, c.started_because, c.missing,
+                   b.sequence, b.sha256
                  FROM chain c LEFT JOIN bundle b ON b.chain_rowid = c.chain_rowid
                  ORDER BY c.chain_rowid DESC, b.sequence DESC LIMIT 1",
                 [],
@@ -329,6 +319,7 @@ fn read_chain(row: &rusqlite::Row<'_>) -> Result<(i64, Head, Sha256), SpoolError
         Head::Empty {
             chain_id,
             predecessor,
+            began: Some(began(row)?),
         }
     };
     Ok((
@@ -336,4 +327,17 @@ fn read_chain(row: &rusqlite::Row<'_>) -> Result<(i64, Head, Sha256), SpoolError
         head,
         sha256(row, "machine_sha256")?,
     ))
+}
+
+fn began(row: &rusqlite::Row<'_>) -> Result<Began, SpoolError> {
+    let damaged = |what: &str| SpoolError::Damaged(format!("why a chain began: {what}"));
+    let because: String = row.get("started_because")?;
+    let missing: Option<String> = row.get("missing")?;
+    Ok(Began {
+        because: ChainStart::from_name(&because).ok_or_else(|| damaged(&because))?,
+        missing: missing.map_or_else(
+            || Ok(Vec::new()),
+            |text| serde_json::from_str(&text).map_err(|_| damaged("what is missing")),
+        )?,
+    })
 }

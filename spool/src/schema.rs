@@ -12,7 +12,7 @@ use crate::SpoolError;
 pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 const V1: &str = r"
 CREATE TABLE chain (
@@ -214,6 +214,29 @@ CREATE TABLE request (
   answer BLOB NOT NULL,
   applied_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Rebuilding: a chain may begin because the spool was made anew, and says what was found nowhere.
+const V4: &str = r"
+CREATE TABLE chain_of_v4 (
+  chain_rowid INTEGER PRIMARY KEY,
+  chain_id TEXT NOT NULL UNIQUE CHECK (length(chain_id) = 26),
+  -- What the chain is bound to; another machine starts another chain.
+  machine_sha256 BLOB NOT NULL CHECK (length(machine_sha256) = 32),
+  started_at TEXT NOT NULL,
+  started_because TEXT NOT NULL CHECK (started_because IN ('first', 'machine_changed',
+    'rolled_back', 'spool_lost', 'forked', 'rebuilt')),
+  predecessor_chain_id TEXT,
+  predecessor_sequence INTEGER CHECK (predecessor_sequence >= 1),
+  predecessor_sha256 BLOB CHECK (length(predecessor_sha256) = 32),
+  -- Ranges of earlier chains, as JSON; NULL when nothing is known to be missing.
+  missing TEXT CHECK (json_valid(missing)),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sequence IS NULL)),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sha256 IS NULL))
+) STRICT;
+INSERT INTO chain_of_v4 SELECT *, NULL FROM chain;
+DROP TABLE chain;
+ALTER TABLE chain_of_v4 RENAME TO chain;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

@@ -341,17 +341,7 @@ fn wait_settled(clinic: &Clinic, daemons: &mut [&mut Child]) -> Result<(), Strin
 
 pub(crate) fn is_done(clinic: &Clinic) -> bool {
     let sealed = fs::read_dir(clinic.state("evidence")).is_ok_and(|mut e| e.next().is_some());
-    sealed && clinic.is_settled() && is_confirmed(clinic)
-}
-
-/// Folders are empty also while the daemons have not looked yet what is to be done.
-fn is_confirmed(clinic: &Clinic) -> bool {
-    let output = clinic.cli(&["status", "--json"]);
-    let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let number = |pointer| status.pointer(pointer).and_then(serde_json::Value::as_u64);
-    number("/pending") == Some(0)
-        && number("/spool/sealed_bundles").is_some_and(|n| n > 0)
-        && number("/spool/sealed_bundles") == number("/spool/confirmed_bundles")
+    sealed && clinic.is_settled() && clinic.is_confirmed()
 }
 
 /// Whatever is not as it should be, on the host and in the bucket.

@@ -275,6 +275,20 @@ impl Clinic {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Whether nothing is on its way, and everything that was sealed is confirmed. Folders are empty
+    /// also while the daemons have not looked yet what is to be done.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        // While a daemon starts, not everything can be read.
+        let output = self.cli(&["status", "--json"]);
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let number = |pointer| status.pointer(pointer).and_then(Value::as_u64);
+        self.is_settled()
+            && number("/pending") == Some(0)
+            && number("/spool/sealed_bundles").is_some_and(|n| n > 0)
+            && number("/spool/sealed_bundles") == number("/spool/confirmed_bundles")
+    }
+
     /// What `fsck` says of the host, and of the bucket if asked: each finding that is at least as bad
     /// as `level`.
     ///

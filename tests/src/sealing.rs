@@ -55,6 +55,7 @@ pub fn seal_fixtures(folder: &Path, key: &PrivateKey) -> Vec<SealedFiles> {
     let mut head = Head::Empty {
         chain_id: new_chain_id(),
         predecessor: None,
+        began: None,
     };
     let mut files = Vec::new();
     for (number, drop) in (1..).zip(valid_drops()) {

@@ -486,6 +486,30 @@ impl Destination for S3Destination {
         version_id: &str,
         max_bytes: u64,
     ) -> Result<Option<Vec<u8>>, Failure> {
+        let mut bytes = Vec::new();
+        let mut is_longer = false;
+        let copied = self
+            .copy_out(key, version_id, &mut |piece| {
+                bytes.extend_from_slice(piece);
+                is_longer = bytes.len() as u64 > max_bytes;
+                if is_longer {
+                    return Err(std::io::ErrorKind::FileTooLarge.into());
+                }
+                Ok(())
+            })
+            .await;
+        match copied {
+            Err(_) if is_longer => Ok(None),
+            other => other.map(|_| Some(bytes)),
+        }
+    }
+
+    async fn copy_out(
+        &self,
+        key: &str,
+        version_id: &str,
+        sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> Result<u64, Failure> {
         let call = Call::reading("GetObject");
         let answer = self
             .client()
@@ -497,15 +521,20 @@ impl Destination for S3Destination {
             .await
             .map_err(|error| classify(call, error))?;
         let mut body = answer.body;
-        let mut bytes = Vec::new();
+        let mut size_bytes = 0;
         while let Some(piece) = body.next().await {
             let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
-            bytes.extend_from_slice(&piece);
-            if bytes.len() as u64 > max_bytes {
-                return Ok(None);
-            }
+            size_bytes += piece.len() as u64;
+            sink(&piece).map_err(|error| Failure {
+                source: Some(Box::new(error)),
+                ..self.half_answer(
+                    call.operation,
+                    "LocalWrite",
+                    "a piece could not be written here",
+                )
+            })?;
         }
-        Ok(Some(bytes))
+        Ok(size_bytes)
     }
 
     async fn read_back(&self, key: &str, version_id: &str) -> Result<ReadBack, Failure> {

@@ -200,6 +200,7 @@ mod tests {
         let head = Head::Empty {
             chain_id: crate::chain::new_chain_id(),
             predecessor: None,
+            began: None,
         };
         Draft {
             bundle_id: "EB-20261121-0001".parse().unwrap(),

@@ -46,6 +46,81 @@ pub struct ChainLink {
     /// At sequence 1 of a chain that follows a lost or cloned one: where that one ended, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predecessor: Option<ChainPosition>,
+    /// At sequence 1: why the chain began, and what is known to be lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Began>,
+}
+
+/// How a chain came to begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Began {
+    /// Why.
+    pub because: ChainStart,
+    /// Places in earlier chains of this host whose bundles were found nowhere when the spool was
+    /// rebuilt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<Missing>,
+}
+
+/// Why a chain began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChainStart {
+    /// There was none.
+    First,
+    /// The spool came from another machine.
+    MachineChanged,
+    /// Signed bundles show that the chain had gone further than the spool knows.
+    RolledBack,
+    /// The spool is new, and signed files of an earlier one are there.
+    SpoolLost,
+    /// Somebody else writes under this chain's keys: a clone, most likely.
+    Forked,
+    /// The spool was made anew from the evidence folder and the buckets.
+    Rebuilt,
+}
+
+impl ChainStart {
+    /// The name used in JSON, SQL and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::MachineChanged => "machine_changed",
+            Self::RolledBack => "rolled_back",
+            Self::SpoolLost => "spool_lost",
+            Self::Forked => "forked",
+            Self::Rebuilt => "rebuilt",
+        }
+    }
+
+    /// The inverse of [`ChainStart::as_str`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::First,
+            Self::MachineChanged,
+            Self::RolledBack,
+            Self::SpoolLost,
+            Self::Forked,
+            Self::Rebuilt,
+        ]
+        .into_iter()
+        .find(|start| start.as_str() == name)
+    }
+}
+
+/// Bundles that were found nowhere: a range of places in a chain, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// The chain.
+    pub chain_id: String,
+    /// The first of them.
+    pub from_sequence: u64,
+    /// The last of them.
+    pub to_sequence: u64,
 }
 
 /// A point in a chain: the bundle at `sequence`, by its bytes.

@@ -14,8 +14,8 @@ mod verified;
 pub use artifact::{artifact_path, safe_name};
 pub use draft::{Draft, SealError, SealedBundle};
 pub use header::{
-    BUNDLE_VERSION, ChainLink, ChainPosition, Header, Kind, Producer, Related, Reseals,
-    SignatureRef, TimeSource,
+    BUNDLE_VERSION, Began, ChainLink, ChainPosition, ChainStart, Header, Kind, Missing, Producer,
+    Related, Reseals, SignatureRef, TimeSource,
 };
 pub use id::{BundleId, NotABundleId, object_path};
 pub use location::{

@@ -132,7 +132,8 @@ impl VerifiedBundle {
 /// schema says so too; either alone would do.
 const fn is_possible(link: &ChainLink) -> bool {
     let first = link.sequence == 1;
-    first == link.previous_sha256.is_none() && (first || link.predecessor.is_none())
+    first == link.previous_sha256.is_none()
+        && (first || (link.predecessor.is_none() && link.began.is_none()))
 }
 
 /// `sha256:` over RFC 8785 of the document without the three fields that the hash leaves out.
@@ -152,7 +153,9 @@ fn content_hash(document: &Value) -> Result<String, VerifyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ChainPosition, Draft, Kind, Producer, SealedBundle, TimeSource};
+    use super::super::{
+        Began, ChainPosition, ChainStart, Draft, Kind, Missing, Producer, SealedBundle, TimeSource,
+    };
     use super::*;
     use crate::chain::{Head, new_chain_id};
     use crate::keys::PrivateKey;
@@ -168,6 +171,7 @@ mod tests {
         let head = Head::Empty {
             chain_id: new_chain_id(),
             predecessor: None,
+            began: None,
         };
         let bundle = Draft {
             bundle_id: "EB-20261121-0001".parse().unwrap(),
@@ -292,6 +296,14 @@ mod tests {
             sequence: 9,
             sha256: Sha256::of(b"ninth"),
         });
+        let began = Some(Began {
+            because: ChainStart::Rebuilt,
+            missing: vec![Missing {
+                chain_id: "01K8XAMP1E0000000000000000".to_owned(),
+                from_sequence: 3,
+                to_sequence: 4,
+            }],
+        });
         for (sequence, previous_sha256, predecessor, possible) in [
             (1, None, None, true),
             (1, None, predecessor.clone(), true),
@@ -307,6 +319,8 @@ mod tests {
                 sequence,
                 previous_sha256,
                 predecessor,
+                // It may come only where a predecessor may.
+                began: began.clone().filter(|_| sequence == 1),
             };
             assert_eq!(is_possible(&link), possible, "{link:?}");
             let link_json = serde_json::to_value(&link).unwrap();

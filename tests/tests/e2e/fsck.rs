@@ -27,15 +27,7 @@ fn settled() -> Clinic {
 fn run_until_settled(clinic: &mut Clinic) {
     clinic.start(Role::Agent);
     clinic.start(Role::Uploader);
-    clinic.wait_until("everything to be confirmed", |clinic| {
-        let status = clinic.cli_json(&["status", "--json"]);
-        clinic.is_settled()
-            && status
-                .pointer("/pending")
-                .and_then(serde_json::Value::as_u64)
-                == Some(0)
-            && status.pointer("/spool/sealed_bundles") == status.pointer("/spool/confirmed_bundles")
-    });
+    clinic.wait_until("everything to be confirmed", Clinic::is_confirmed);
     clinic.stop(Role::Uploader);
     clinic.stop(Role::Agent);
 }
@@ -259,4 +251,115 @@ fn an_order_that_was_changed_is_found() {
     assert_eq!(codes(&clinic, Level::Repairable, false), ["order_changed"]);
     fs::remove_file(&order).unwrap();
     assert_eq!(codes(&clinic, Level::Repairable, false), ["order_missing"]);
+}
+
+/// Removes spool.db as a broken disk would.
+fn destroy_spool(clinic: &Clinic) {
+    for name in ["spool.db", "spool.db-wal", "spool.db-shm"] {
+        let path = clinic.state("spool").join(name);
+        if path.exists() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bundle_says_so() {
+    let mut clinic = settled();
+    let before = clinic.bundles();
+    destroy_spool(&clinic);
+    assert_eq!(
+        codes(&clinic, Level::Damaged, false),
+        ["database_unreadable"]
+    );
+    // One bundle and the artifact are in the bucket only.
+    let first = a_file(&clinic, "-0001.json");
+    fs::remove_file(&first).unwrap();
+    fs::remove_file(first.with_extension("json.bundle")).unwrap();
+    fs::remove_file(a_file(&clinic, "run.log")).unwrap();
+    let rebuilt = clinic.cli_json(&["fsck", "--rebuild", "--yes", "--json"]);
+    for (pointer, expected) in [
+        ("/rebuilt/bundles", 3),
+        ("/rebuilt/fetched_bundles", 1),
+        ("/rebuilt/fetched_artifacts", 1),
+        ("/damaged", 0),
+    ] {
+        assert_eq!(
+            rebuilt.pointer(pointer),
+            Some(&expected.into()),
+            "{pointer}: {rebuilt:#}"
+        );
+    }
+    assert!(rebuilt["rebuilt"]["missing"].as_array().unwrap().is_empty());
+    // What was sealed before is known: the same drop again is a duplicate.
+    clinic.drop_document("again.json", &document("INC-1"));
+    clinic.drop_document("later.json", &document("INC-later"));
+    run_until_settled(&mut clinic);
+    assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
+    let status = clinic.cli_json(&["status", "--json"]);
+    assert_eq!(status.pointer("/spool/duplicates"), Some(&1.into()));
+    assert_eq!(status.pointer("/spool/sealed_bundles"), Some(&4.into()));
+    let after = clinic.bundles();
+    let (_, newest) = after
+        .iter()
+        .find(|(_, b)| b.document()["incident"]["incident_id"] == "INC-later")
+        .unwrap();
+    let link = &newest.header().chain;
+    assert_eq!(link.sequence, 1);
+    let began = link.began.as_ref().unwrap();
+    assert_eq!(began.because, evidence::bundle::ChainStart::Rebuilt);
+    assert!(began.missing.is_empty());
+    let end = link.predecessor.as_ref().unwrap();
+    assert_eq!(end.sha256, before.last().unwrap().1.sha256());
+}
+
+#[test]
+fn what_a_rebuild_finds_nowhere_is_named_in_the_chain_that_begins() {
+    let mut clinic = Clinic::new();
+    clinic.configure(
+        &[tests::clinic::Place::sandbox("main", &clinic.sandbox)],
+        "",
+    );
+    for n in 0..3 {
+        clinic.drop_document(&format!("{n}.json"), &document(&format!("INC-{n}")));
+    }
+    // Sealed, and never uploaded.
+    clinic.start(Role::Agent);
+    clinic.wait_until("three bundles", |clinic| {
+        fs::read_dir(clinic.state("drop")).unwrap().next().is_none()
+    });
+    clinic.stop(Role::Agent);
+    let lost = a_file(&clinic, "-0002.json");
+    fs::remove_file(&lost).unwrap();
+    fs::remove_file(lost.with_extension("json.bundle")).unwrap();
+    fs::write(
+        clinic.state("spool/spool.db"),
+        "not a database at all, but long enough",
+    )
+    .unwrap();
+    let rebuilt = clinic.cli_json(&["fsck", "--rebuild", "--yes", "--json"]);
+    let missing = &rebuilt["rebuilt"]["missing"];
+    assert_eq!(missing[0]["from_sequence"], 2, "{rebuilt:#}");
+    assert_eq!(missing[0]["to_sequence"], 2);
+    assert_eq!(missing.as_array().unwrap().len(), 1);
+    let kept = rebuilt["rebuilt"]["set_aside"][0].as_str().unwrap();
+    assert_eq!(
+        fs::read_to_string(kept).unwrap(),
+        "not a database at all, but long enough"
+    );
+    clinic.drop_document("later.json", &document("INC-later"));
+    run_until_settled(&mut clinic);
+    let bundles = clinic.bundles();
+    let (_, newest) = bundles
+        .iter()
+        .find(|(_, b)| b.document()["incident"]["incident_id"] == "INC-later")
+        .unwrap();
+    let began = newest.header().chain.began.as_ref().unwrap();
+    assert_eq!(began.missing.len(), 1);
+    assert_eq!(
+        (began.missing[0].from_sequence, began.missing[0].to_sequence),
+        (2, 2)
+    );
+    // The gap is there for ever, and sealed evidence says so.
+    assert_eq!(codes(&clinic, Level::Note, true), ["chain_gap_stated"]);
 }
