@@ -138,6 +138,7 @@ where
 /// Names an answer without a code: HEAD has no body, and a proxy is no store.
 const fn code_of(status: u16) -> &'static str {
     match status {
+        300..=399 => "Redirect",
         400 => "BadRequest",
         401 => "Unauthorized",
         403 => "AccessDenied",
@@ -149,7 +150,9 @@ const fn code_of(status: u16) -> &'static str {
         413 => "EntityTooLarge",
         429 => "TooManyRequests",
         500 => "InternalError",
+        502 => "BadGateway",
         503 => "ServiceUnavailable",
+        504 => "GatewayTimeout",
         _ => "NoCode",
     }
 }

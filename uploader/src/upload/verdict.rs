@@ -94,6 +94,14 @@ pub(crate) fn park_hint(code: &str) -> &'static str {
             "correct the credentials; they are read again at every probe"
         }
         "not_versioned" | "bucket_unfit" => "use a bucket with versioning and Object Lock enabled",
+        "Redirect" | "PermanentRedirect" | "TemporaryRedirect" => {
+            "correct `endpoint` and `region`; or somebody who is not the store answers, such as a \
+             guest network's log-in page"
+        }
+        "ProxyAuthenticationRequired" => {
+            "give the proxy's user and password in HTTPS_PROXY (http://USER:PASSWORD@HOST:PORT)"
+        }
+        "NoCredentials" => "give credentials; they are looked for again at every probe",
         "destination_not_configured" => {
             "add the destination to the configuration again, under the same id"
         }
