@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::bucket::Versioning;
 use super::disk::new_id;
 use super::lock::Lock;
 use super::refusal::Refusal;
@@ -64,5 +65,17 @@ impl Store {
         let target = state.bucket_mut(bucket)?;
         let version = target.take(key, version_id).ok_or(Refusal::NoSuchVersion)?;
         self.erase(bucket, &version)
+    }
+
+    /// Turns a bucket's versioning on or off behind the API, also under Object Lock, where S3
+    /// refuses it.
+    ///
+    /// # Errors
+    /// When there is no such bucket, or the disk fails.
+    pub fn tamper_versioning(&self, bucket: &str, to: Versioning) -> Result<(), Refusal> {
+        self.change_settings(bucket, |settings| {
+            settings.versioning = to;
+            Ok(())
+        })
     }
 }

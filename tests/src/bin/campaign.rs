@@ -10,6 +10,7 @@ use tests::campaign::{Campaign, Point, Survived};
 use tests::clinic::Role;
 use tests::disk::Cut;
 use tests::faults::{Fault, Outcome};
+use tests::network::figures::{self, Store};
 
 /// Durability campaigns. Build the programs first: cargo build --workspace --bins
 #[derive(Parser)]
@@ -64,6 +65,15 @@ enum Which {
         #[arg(long, value_name = "N", default_value_t = 1_000_000)]
         rows: u64,
     },
+    /// Put server and network faults between running daemons and a store, one after the other.
+    Network {
+        /// The store; not given: both, if MSP_TEST_MINIO names the program.
+        #[arg(long)]
+        store: Option<Store>,
+        /// Only faults whose name or kind contains this.
+        #[arg(long, value_name = "WORDS")]
+        only: Option<String>,
+    },
 }
 
 /// By how much more an uploader may have in memory when very much waits.
@@ -83,6 +93,13 @@ fn main() -> ExitCode {
         }
         Which::Faults { sample, seed, jobs } => faults(sample, seed, jobs),
         Which::Backlog { rows } => backlog(rows),
+        Which::Network { store, only } => {
+            if figures::run(store, only.as_deref().unwrap_or_default()) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
     }
 }
 

@@ -13,5 +13,6 @@ mod fsck;
 mod incident;
 mod journey;
 mod large;
+mod network;
 mod producers;
 mod stores;
