@@ -704,3 +704,35 @@ fn times_far_ahead_are_pulled_back_when_the_clock_was_set_back() {
             .all(|d| d.next_attempt_at <= at(4))
     );
 }
+
+#[test]
+fn the_history_tells_of_bytes_that_differed_and_of_parts_that_were_refused() {
+    let Fixture { ledger, .. } = fixture(1);
+    let rowid = parcels(&ledger)[0].deliveries[0].delivery_rowid;
+    let told = || {
+        let parcels = parcels(&ledger);
+        let find = |d: &&Delivery| d.delivery_rowid == rowid;
+        let delivery = parcels[0].deliveries.iter().find(find).unwrap();
+        (delivery.bytes_differed, delivery.refused_completions)
+    };
+    assert_eq!(told(), (false, 0));
+    for code in ["InvalidPart", "SlowDown", "InvalidPartOrder"] {
+        let error = ErrorNote {
+            code: code.to_owned(),
+            ..note()
+        };
+        let deferred = Change::Deferred {
+            error,
+            next_attempt_at: at(0),
+        };
+        ledger.apply(rowid, &deferred, at(3)).unwrap();
+    }
+    assert_eq!(told(), (false, 2));
+    let blocked = Change::Blocked {
+        reason: BlockedReason::StoredBytesDiffer,
+        error: note(),
+    };
+    ledger.apply(rowid, &blocked, at(4)).unwrap();
+    ledger.apply(rowid, &Change::Released, at(5)).unwrap();
+    assert_eq!(told(), (true, 2));
+}

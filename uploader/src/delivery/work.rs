@@ -56,6 +56,8 @@ pub struct Delivery {
     pub last_error_code: Option<String>,
     /// The store has once kept other bytes than ours of this, whatever it says of their checksum.
     pub bytes_differed: bool,
+    /// How often the store has refused its parts at the completion.
+    pub refused_completions: u32,
 }
 
 impl Ledger {
@@ -145,7 +147,10 @@ impl Ledger {
         let mut statement = self.db.prepare_cached(
             "SELECT d.*, o.role, o.path, o.size_bytes, o.sha256,
                EXISTS (SELECT 1 FROM events e WHERE e.delivery_rowid = d.delivery_rowid
-                 AND e.event = 'blocked' AND e.detail LIKE 'stored_bytes_differ:%') bytes_differed
+                 AND e.event = 'blocked' AND e.detail LIKE 'stored_bytes_differ:%') bytes_differed,
+               (SELECT count(*) FROM events e WHERE e.delivery_rowid = d.delivery_rowid
+                 AND e.event = 'deferred' AND e.detail IN ('InvalidPart', 'InvalidPartOrder'))
+                 refused_completions
              FROM deliveries d JOIN objects o USING (object_rowid) WHERE d.parcel_rowid = ?1
              ORDER BY CASE o.role WHEN 'artifact' THEN 0 WHEN 'signature' THEN 1 ELSE 2 END,
                d.delivery_rowid",
@@ -361,5 +366,6 @@ fn read_delivery(row: &Row<'_>) -> Result<Delivery, DeliveryError> {
         upload: read_upload(row)?,
         last_error_code: row.get("last_error_code")?,
         bytes_differed: row.get("bytes_differed")?,
+        refused_completions: narrow("refused_completions")?,
     })
 }

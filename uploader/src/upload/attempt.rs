@@ -387,7 +387,8 @@ impl<D: Destination> Run<'_, D> {
         failure: &Failure,
     ) -> Result<(), DeliveryError> {
         let error = note(failure);
-        match judge(failure, delivery.last_error_code.as_deref()) {
+        let previous_code = delivery.last_error_code.as_deref();
+        match judge(failure, previous_code, delivery.refused_completions) {
             Verdict::Defer => {
                 let delay = self.backoff(delivery);
                 self.defer(delivery, error.clone(), delay).await?;
@@ -596,9 +597,11 @@ impl<D: Destination> Run<'_, D> {
     }
 
     fn backoff(&self, delivery: &Delivery) -> Duration {
+        // Parts that arrive end a row of failures, but not one of completions that are refused.
+        let failures = delivery.attempts.max(delivery.refused_completions);
         self.route
             .policy
-            .backoff(delivery.attempts.saturating_add(1), &mut self.rng())
+            .backoff(failures.saturating_add(1), &mut self.rng())
     }
 
     fn rng(&self) -> std::sync::MutexGuard<'_, fastrand::Rng> {

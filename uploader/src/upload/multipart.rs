@@ -127,7 +127,7 @@ impl<D: Destination> Run<'_, D> {
         let end = MultipartEnd {
             key,
             upload_id,
-            parts: parts.stored.into_values().collect(),
+            parts: parts.into_named(&plan),
             size_bytes: plan.size_bytes(),
             crc64nvme: plan.crc64nvme(),
         };

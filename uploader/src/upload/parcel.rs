@@ -202,6 +202,7 @@ mod tests {
             upload: None,
             last_error_code: None,
             bytes_differed: false,
+            refused_completions: 0,
         }
     }
 

@@ -42,6 +42,19 @@ impl Parts {
         parts
     }
 
+    /// What the completion names: every part with the checksum that was sent with it, since a store
+    /// that keeps checksums wants them there (MinIO), also if none came with its answers.
+    pub(crate) fn into_named(mut self, plan: &Plan) -> Vec<UploadedPart> {
+        let named = |planned: PlannedPart| {
+            let stored = self.stored.remove(&planned.number)?;
+            Some(UploadedPart {
+                crc64nvme: Some(planned.crc64nvme),
+                ..stored
+            })
+        };
+        plan.parts().filter_map(named).collect()
+    }
+
     pub(crate) fn stored_bytes(&self) -> u64 {
         self.stored.values().map(|part| part.size_bytes).sum()
     }
@@ -142,6 +155,16 @@ mod tests {
         let parts = Parts::of(&plan(true), some);
         assert_eq!(parts.missing[0].number, 2);
         assert_eq!(parts.stored_bytes(), 6);
+    }
+
+    #[test]
+    fn a_completion_names_the_checksum_of_each_part_also_when_the_store_told_none() {
+        let mut silent = listed();
+        for part in &mut silent {
+            part.crc64nvme = None;
+        }
+        let parts = Parts::of(&plan(true), silent);
+        assert_eq!(parts.into_named(&plan(true)), listed());
     }
 
     #[test]

@@ -27,10 +27,24 @@ pub(crate) fn is_bad_digest(failure: &Failure) -> bool {
     failure.class == Class::BlockItem && BAD_DIGEST.contains(&failure.code.as_str())
 }
 
-/// Judges a failure; `previous_code` is the code of this object's failure before.
-pub(crate) fn judge(failure: &Failure, previous_code: Option<&str>) -> Verdict {
+/// The store's code for a completion that names parts which it has not, or not so.
+pub(crate) const REFUSED_PARTS: [&str; 2] = ["InvalidPart", "InvalidPartOrder"];
+
+/// Judges a failure; `previous_code` is the code of this object's failure before, and
+/// `refused_completions` how often its parts were refused already.
+pub(crate) fn judge(
+    failure: &Failure,
+    previous_code: Option<&str>,
+    refused_completions: u32,
+) -> Verdict {
     match failure.class {
         Class::Transient | Class::Occupied | Class::OutcomeUnknown => Verdict::Defer,
+        // Everything is sent again for it: once at once, and then ever more seldom.
+        Class::ConflictRetry
+            if refused_completions > 0 && REFUSED_PARTS.contains(&failure.code.as_str()) =>
+        {
+            Verdict::Defer
+        }
         Class::ConflictRetry => Verdict::DeferShortly,
         Class::Park => Verdict::Park,
         Class::Clock => Verdict::Clock,
@@ -182,11 +196,21 @@ mod tests {
         ];
         for (class, code, previous, verdict) in table {
             assert_eq!(
-                judge(&coded(class, code), previous),
+                judge(&coded(class, code), previous, 0),
                 verdict,
                 "{code} after {previous:?}"
             );
         }
+    }
+
+    #[test]
+    fn parts_that_are_refused_again_are_sent_again_ever_more_seldom() {
+        let judge = |code, times| judge(&coded(Class::ConflictRetry, code), Some(code), times);
+        for code in REFUSED_PARTS {
+            assert_eq!(judge(code, 0), Verdict::DeferShortly);
+            assert_eq!(judge(code, 1), Verdict::Defer);
+        }
+        assert_eq!(judge("OperationAborted", 9), Verdict::DeferShortly);
     }
 
     #[test]
