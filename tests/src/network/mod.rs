@@ -263,6 +263,8 @@ fn run(case: &Case, mut ground: Ground) -> Report {
     let did = deeds(events);
     let mut verdict = verdict::of(&ground, case.leaves);
     falsely_confirmed.append(&mut verdict.falsely_confirmed);
+    falsely_confirmed.sort();
+    falsely_confirmed.dedup();
     other.append(&mut verdict.other);
     Report {
         did,
