@@ -371,7 +371,7 @@ mod tests {
         for what in [
             Shows::Open("Timeout"),
             Shows::Parked("SlowDown"),
-            Shows::Blocked("conflict"),
+            Shows::Blocked("refused"),
             Shows::Confirmed,
         ] {
             assert!(!shows(&open, what, 4), "{what:?}");
