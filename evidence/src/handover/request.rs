@@ -340,6 +340,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_none_is_refused_with_what_is_wrong_with_it() {
+        let said = |text: &str| check_text("reason", text).unwrap_err().to_string();
+        assert!(said(" ").contains("is empty"));
+        assert!(said(&"x".repeat(REASON_MAX_BYTES + 1)).contains("is longer than 1000 bytes"));
+        let longest = format!("{}\n", "x".repeat(REASON_MAX_BYTES - 1));
+        assert!(said(&longest).contains("has control characters"));
+    }
+
+    #[test]
     fn what_is_backfilled_is_a_destination() {
         let backfill = |id: &str| {
             parse(Action::Backfill {
