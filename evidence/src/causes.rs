@@ -14,3 +14,27 @@ pub fn causes(error: &dyn Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Told {
+        said: &'static str,
+        #[source]
+        below: Option<Box<Told>>,
+    }
+
+    #[test]
+    fn every_cause_is_told_once_from_the_outside_in() {
+        let told = |said, below: Option<Told>| Told {
+            said,
+            below: below.map(Box::new),
+        };
+        let error = told("outer", Some(told("inner", Some(told("innermost", None)))));
+        assert_eq!(causes(&error), "outer: inner: innermost");
+        assert_eq!(causes(&told("alone", None)), "alone");
+    }
+}
