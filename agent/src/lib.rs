@@ -20,6 +20,7 @@ mod requests;
 mod reseal;
 mod rollback;
 mod seal;
+mod sightings;
 mod start;
 mod token;
 

@@ -92,6 +92,7 @@ impl Agent {
         if !self.is_published {
             self.publish_again()?;
         }
+        self.heed_sightings()?;
         let receipts = self
             .receipts
             .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;

@@ -53,7 +53,7 @@ impl Receipts {
         now: Timestamp,
     ) -> Result<ReceiptsPass, AgentError> {
         let mut pass = ReceiptsPass::default();
-        for name in self.waiting()? {
+        for name in self.waiting(RECEIPT_SUFFIX, FILES_AT_ONCE)? {
             pass.files += 1;
             self.apply_one(&name, spool, publisher, now, &mut pass)?;
         }
@@ -120,7 +120,13 @@ impl Receipts {
         }
     }
 
-    fn waiting(&self) -> Result<Vec<OsString>, AgentError> {
+    /// The folder.
+    pub(crate) const fn dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    /// Names that end so, at most `limit` of them.
+    pub(crate) fn waiting(&self, suffix: &str, limit: usize) -> Result<Vec<OsString>, AgentError> {
         use std::os::unix::ffi::OsStringExt as _;
         let failed = |errno: nix::errno::Errno| AgentError::Folder {
             path: self.path.clone(),
@@ -132,9 +138,9 @@ impl Receipts {
         for entry in listing.iter() {
             let name = OsString::from_vec(entry.map_err(failed)?.file_name().to_bytes().to_vec());
             let bytes = name.as_bytes();
-            if !bytes.starts_with(b".") && bytes.ends_with(RECEIPT_SUFFIX.as_bytes()) {
+            if !bytes.starts_with(b".") && bytes.ends_with(suffix.as_bytes()) {
                 names.push(name);
-                if names.len() == FILES_AT_ONCE {
+                if names.len() == limit {
                     break;
                 }
             }

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use evidence::bundle::{Began, ChainPosition, ChainStart, Missing};
+use evidence::bundle::{Began, BundleId, ChainPosition, ChainStart, Missing};
 use evidence::chain::{Head, new_chain_id};
 use evidence::digest::Sha256;
 use jiff::Timestamp;
@@ -109,6 +109,20 @@ impl Spool {
             Head::Empty { predecessor, .. } => predecessor.clone(),
         };
         self.start_chain(why, machine, predecessor, &[], now)
+    }
+
+    /// Leaves the present chain and starts one that names this end of it, which somebody else knew.
+    ///
+    /// # Errors
+    /// When the new chain cannot be committed.
+    pub fn restart_chain_after(
+        &mut self,
+        why: ChainStart,
+        machine: Sha256,
+        predecessor: ChainPosition,
+        now: Timestamp,
+    ) -> Result<(), SpoolError> {
+        self.start_chain(why, machine, Some(predecessor), &[], now)
     }
 
     /// Says of the chain that has just begun, and has no bundle yet, that it follows one whose spool
@@ -222,6 +236,19 @@ impl Spool {
             .query_row([day.to_string()], |row| row.get(0))
             .optional()?;
         Ok(number.map_or(0, |n| u64::try_from(n).unwrap_or(0)))
+    }
+
+    /// Never gives out this number of its day again, nor one below it.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn pass_number(&mut self, id: BundleId) -> Result<(), SpoolError> {
+        self.reader.db.execute(
+            "INSERT INTO day_number (day, last_number) VALUES (?1, ?2)
+             ON CONFLICT (day) DO UPDATE SET last_number = max(last_number, excluded.last_number)",
+            params![id.day().to_string(), crate::row::signed(id.number())],
+        )?;
+        Ok(())
     }
 
     /// Registers a destination, or refuses an id whose place changed; says if it was retired.

@@ -244,27 +244,38 @@ fn frozen(path: &Path, dump: &str) {
 }
 
 #[test]
-fn a_spool_of_version_1_opens_with_everything_it_held_and_goes_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("spool.db");
-    frozen(&path, include_str!("fixtures/spool-v1.sql"));
-    let mut spool = open(&path);
-    assert_eq!(spool.chain_started(), None);
-    assert_eq!(spool.head().sequence(), 1);
-    assert_eq!(spool.seen("INC-1").unwrap().len(), 1);
-    assert_eq!(spool.artifacts(1).unwrap(), []);
-    let chain = spool.head().chain_id().to_owned();
-    spool.commit(&group(&chain, 2)).unwrap();
-    drop(spool);
-    assert_eq!(open(&path).head().sequence(), 2);
-    assert_eq!(
-        Reader::open(&path)
-            .unwrap()
-            .counts()
-            .unwrap()
-            .sealed_bundles,
-        2
-    );
+fn a_spool_of_every_earlier_version_opens_with_everything_it_held_and_goes_on() {
+    for (version, dump) in [
+        (1, include_str!("fixtures/spool-v1.sql")),
+        (2, include_str!("fixtures/spool-v2.sql")),
+        (3, include_str!("fixtures/spool-v3.sql")),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("spool.db");
+        frozen(&path, dump);
+        let older = Reader::open(&path).err().unwrap();
+        assert!(matches!(older, SpoolError::Older { found, .. } if found == version));
+        let mut spool = open(&path);
+        assert_eq!(spool.chain_started(), None);
+        assert_eq!(spool.head().sequence(), 1);
+        assert_eq!(spool.seen("INC-1").unwrap().len(), 1);
+        // Artifacts came with version 2, requests and notices with version 3.
+        assert_eq!(spool.artifacts(1).unwrap().len(), usize::from(version >= 2));
+        assert_eq!(spool.answer("R").unwrap().is_some(), version >= 3);
+        assert_eq!(spool.notices().unwrap().len(), usize::from(version >= 3));
+        let chain = spool.head().chain_id().to_owned();
+        spool.commit(&group(&chain, 2)).unwrap();
+        drop(spool);
+        assert_eq!(open(&path).head().sequence(), 2);
+        assert_eq!(
+            Reader::open(&path)
+                .unwrap()
+                .counts()
+                .unwrap()
+                .sealed_bundles,
+            2
+        );
+    }
 }
 
 #[test]

@@ -192,6 +192,7 @@ async fn supervise<D: Destination>(
             prefix: destination.prefix,
             retention_margin_secs: destination.retention_margin_secs,
             evidence: places.evidence.clone(),
+            receipts: places.receipts.clone(),
             policy: Arc::clone(&policy),
             writer: writer.clone(),
             confirmed: Arc::clone(&confirmed),

@@ -10,6 +10,7 @@ mod notice;
 mod order;
 mod receipt;
 mod request;
+mod sighting;
 
 pub use notice::{Notice, NoticeError, NoticedBundle};
 pub use order::{
@@ -19,6 +20,7 @@ pub use receipt::{Confirmation, Proof, Receipt, ReceiptError};
 pub use request::{
     Action, Answer, REASON_MAX_BYTES, Request, RequestError, Requester, is_request_id,
 };
+pub use sighting::{Sighting, SightingError};
 
 /// Whether `text` is a line of words: not blank, at most [`REASON_MAX_BYTES`], and nothing in it
 /// that a log or a terminal would not show as it is.
@@ -29,6 +31,12 @@ pub fn is_line(text: &str) -> bool {
         && !text.contains(crate::ijson::is_unsafe_to_show)
 }
 
+/// A sighting file's name ends so, in `receipts/`.
+pub const SIGHTING_SUFFIX: &str = ".sighting.json";
+/// Larger bundles are not sighted: a smaller one beside it says the same.
+pub const SIGHTED_BUNDLE_MAX_BYTES: u64 = 4 << 20;
+/// No sighting is larger: a bundle and its signature, escaped.
+pub const SIGHTING_MAX_BYTES: u64 = 16 << 20;
 /// An order file's name ends so; anything else in `outbox/` is not an order.
 pub const ORDER_SUFFIX: &str = ".order.json";
 /// A receipt file's name ends so; anything else in `receipts/` is not a receipt.

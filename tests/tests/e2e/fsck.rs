@@ -363,3 +363,54 @@ fn what_a_rebuild_finds_nowhere_is_named_in_the_chain_that_begins() {
     // The gap is there for ever, and sealed evidence says so.
     assert_eq!(codes(&clinic, Level::Note, true), ["chain_gap_stated"]);
 }
+
+#[test]
+fn a_host_restored_from_an_old_snapshot_learns_it_from_the_bucket_and_begins_a_new_chain() {
+    let mut clinic = settled();
+    let snapshot = Clinic::copy_of(&clinic, &[]);
+    for n in 3..5 {
+        clinic.drop_document(&format!("{n}.json"), &document(&format!("INC-{n}")));
+    }
+    run_until_settled(&mut clinic);
+    let last = clinic.bundles().pop().unwrap().1;
+    // Everything on the host is as it was; only the bucket remembers.
+    fs::remove_dir_all(clinic.state("")).unwrap();
+    fs::rename(snapshot.state(""), clinic.state("")).unwrap();
+    clinic.start(Role::Uploader);
+    clinic.start(Role::Agent);
+    clinic.wait_until("the agent to heed what was seen", |clinic| {
+        spool::reader::Reader::open(&clinic.state("spool/spool.db"))
+            .and_then(|reader| reader.counts())
+            .is_ok_and(|counts| counts.head_sequence == 0)
+    });
+    clinic.drop_document("later.json", &document("INC-later"));
+    clinic.wait_until("everything to be confirmed", Clinic::is_confirmed);
+    clinic.stop(Role::Uploader);
+    clinic.stop(Role::Agent);
+    let bundles = clinic.bundles();
+    let (_, newest) = bundles
+        .iter()
+        .find(|(_, b)| b.document()["incident"]["incident_id"] == "INC-later")
+        .unwrap();
+    let link = &newest.header().chain;
+    assert_eq!(link.sequence, 1);
+    assert_eq!(
+        link.began.as_ref().unwrap().because,
+        evidence::bundle::ChainStart::RolledBack
+    );
+    assert_eq!(link.predecessor.as_ref().unwrap().sha256, last.sha256());
+    // What was forgotten is still there, once, and can be brought back.
+    let judged = clinic.runtime().block_on(tests::bucket::judge(
+        &tests::clinic::Place::sandbox("main", &clinic.sandbox).client(),
+        tests::clinic::BUCKET,
+        std::slice::from_ref(&clinic.public),
+    ));
+    assert_eq!(judged.problems, Vec::<String>::new());
+    assert_eq!(judged.incidents.len(), 6);
+    assert_eq!(codes(&clinic, Level::Damaged, true), ["bucket_ahead"]);
+    let rebuilt = clinic.cli_json(&["fsck", "--rebuild", "--yes", "--json"]);
+    assert_eq!(rebuilt.pointer("/rebuilt/fetched_bundles"), Some(&2.into()));
+    clinic.drop_document("last.json", &document("INC-last"));
+    run_until_settled(&mut clinic);
+    assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
+}

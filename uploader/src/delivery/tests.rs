@@ -444,9 +444,18 @@ fn thaw(folder: &std::path::Path, frozen: &str) -> Connection {
 }
 
 #[test]
-fn version_1_becomes_the_newest_with_its_rows_promises_and_triggers_intact() {
+fn every_earlier_version_becomes_the_newest_with_its_rows_promises_and_triggers_intact() {
+    for (version, dump) in [
+        (1, include_str!("frozen/delivery-v1.sql")),
+        (2, include_str!("frozen/delivery-v2.sql")),
+    ] {
+        becomes_the_newest(version, dump);
+    }
+}
+
+fn becomes_the_newest(version: i64, dump: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let old = thaw(folder.path(), include_str!("frozen/delivery-v1.sql"));
+    let old = thaw(folder.path(), dump);
     let states = |db: &Connection| -> Vec<(String, i64)> {
         db.prepare("SELECT state, count(*) FROM deliveries GROUP BY state ORDER BY state")
             .unwrap()
@@ -459,7 +468,7 @@ fn version_1_becomes_the_newest_with_its_rows_promises_and_triggers_intact() {
     assert_eq!(before.len(), 5, "every state is in the fixture: {before:?}");
     drop(old);
     let looked = Reader::open(folder.path()).err().unwrap();
-    assert!(matches!(looked, DeliveryError::Older { found: 1, .. }));
+    assert!(matches!(looked, DeliveryError::Older { found, .. } if found == version));
 
     let ledger = Ledger::open(folder.path(), at(9)).unwrap();
     assert_eq!(states(&ledger.db), before);

@@ -18,6 +18,7 @@ pub(crate) mod plan;
 mod progress;
 pub(crate) mod prove;
 pub(crate) mod retain;
+mod sight;
 #[cfg(test)]
 pub(crate) mod testing;
 mod unsent;

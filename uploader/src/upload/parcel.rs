@@ -36,6 +36,8 @@ pub(crate) struct Route<D> {
     pub(crate) prefix: String,
     pub(crate) retention_margin_secs: u64,
     pub(crate) evidence: PathBuf,
+    /// Where sightings go.
+    pub(crate) receipts: PathBuf,
     pub(crate) policy: Arc<Policy>,
     pub(crate) writer: Writer,
     /// Told of every confirmation.

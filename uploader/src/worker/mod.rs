@@ -277,6 +277,7 @@ impl<D: Destination> Worker<D> {
                 match preflight.objection() {
                     None => {
                         self.route.abort_abandoned().await?;
+                        self.sight().await;
                         self.recovered().await
                     }
                     Some(words) => {
@@ -305,6 +306,24 @@ impl<D: Destination> Worker<D> {
                 self.breaker.probe_failed(trouble, now, delay);
                 Ok(())
             }
+        }
+    }
+
+    /// Nothing waits for it, and nothing fails with it: it is looked again with the next preflight.
+    async fn sight(&self) {
+        match self.route.sight().await {
+            Ok(None) => {}
+            Ok(Some(path)) => error!(
+                destination = self.route.destination_id,
+                path,
+                hint = "msp-evidence fsck --bucket; the agent begins a new chain if the bundle is signed",
+                "the bucket has a bundle of this host's chain that the host does not have"
+            ),
+            Err(error) => warn!(
+                destination = self.route.destination_id,
+                error = chain(&error),
+                "whether the bucket has bundles that this host has forgotten could not be looked at"
+            ),
         }
     }
 
