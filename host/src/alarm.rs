@@ -31,7 +31,14 @@ pub struct Alarm {
 
 /// The alarms of the daemon that holds the lock.
 #[derive(Debug, Default)]
-pub(crate) struct Alarms(Mutex<Vec<Alarm>>);
+pub(crate) struct Alarms(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    alarms: Vec<Alarm>,
+    /// The file does not say so yet.
+    is_untold: bool,
+}
 
 impl Alarms {
     /// Raises it, or corrects its words.
@@ -66,10 +73,10 @@ impl Alarms {
     }
 
     fn change(&self, file: &File, change: impl FnOnce(&mut Vec<Alarm>) -> bool) {
-        let mut alarms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if change(&mut alarms) {
-            // Whoever could be told of a failure is being told.
-            let _ = file.write_all_at(&page(&alarms), 0);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if change(&mut state.alarms) || state.is_untold {
+            // Whoever could be told of a failure is being told; the next call tries again.
+            state.is_untold = file.write_all_at(&page(&state.alarms), 0).is_err();
         }
     }
 }
@@ -135,6 +142,20 @@ mod tests {
         assert_eq!(alarms(&path).unwrap().len(), 1, "its last word stays");
         let _lock = InstanceLock::acquire(&path).unwrap();
         assert_eq!(alarms(&path).unwrap(), [], "until it starts again");
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_told_by_the_next_call() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.lock");
+        drop(InstanceLock::acquire(&path).unwrap());
+        let read_only = File::open(&path).unwrap();
+        let writable = File::options().write(true).open(&path).unwrap();
+        let (told, now) = (Alarms::default(), Timestamp::UNIX_EPOCH);
+        told.raise(&read_only, "stalled", "read only", now);
+        assert_eq!(alarms(&path).unwrap(), []);
+        told.raise(&writable, "stalled", "read only", now);
+        assert_eq!(alarms(&path).unwrap().len(), 1);
     }
 
     #[test]

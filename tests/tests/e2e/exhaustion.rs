@@ -5,8 +5,9 @@
 //! fail one at a time are in `tests/src/faults.rs`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -275,6 +276,66 @@ fn a_database_on_a_read_only_disk_keeps_a_daemon_from_starting_and_says_so() {
     }
 }
 
+/// How SQLite writes; a file system that has become read only refuses it.
+const WRITING: &str = "pwrite64,pwritev,ftruncate,fallocate,fdatasync";
+
+/// Makes the databases of a process that runs read only, until it is dropped.
+struct ReadOnly(Child);
+
+impl ReadOnly {
+    fn below(strace: &Path, pid: u32) -> Self {
+        let trace = format!("trace={WRITING}");
+        let inject = format!("inject={WRITING}:error=EROFS");
+        let mut tracer = Command::new(strace)
+            .args(["-f", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p"])
+            .arg(pid.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(tracer.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("attached"), "{line}");
+        // What it says of further threads is nobody's to read.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Self(tracer)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let tracer = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        // It lets the process go, which then runs on as before.
+        nix::sys::signal::kill(tracer, nix::sys::signal::Signal::SIGINT).unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn databases_that_become_read_only_under_running_daemons_are_written_again_later() {
+    let test = "databases_that_become_read_only_under_running_daemons_are_written_again_later";
+    let Some(strace) = tools::find(Tool::Strace, test) else {
+        return;
+    };
+    let mut clinic = Clinic::new();
+    start_both(&mut clinic);
+    let pids = [Role::Agent, Role::Uploader].map(|role| clinic.pid(role));
+    let agent = ReadOnly::below(&strace, pids[0]);
+    drop_some(&clinic, 1..4);
+    let words = ["nothing is sealed, drops wait", "spool.db"];
+    await_said(&mut clinic, Role::Agent, &words);
+    let uploader = ReadOnly::below(&strace, pids[1]);
+    drop(agent);
+    let words = ["delivery.db", "mounted read only"];
+    await_said(&mut clinic, Role::Uploader, &words);
+    // Alarms cannot be told there; on a real disk `status` sees that it is read only.
+    drop(uploader);
+    check(&mut clinic, 4);
+    assert_eq!(pids, [Role::Agent, Role::Uploader].map(|r| clinic.pid(r)));
+}
+
 #[test]
 fn without_room_at_its_start_a_daemon_ends_with_a_word_and_starts_once_there_is_some() {
     let test = "without_room_at_its_start_a_daemon_ends_with_a_word_and_starts_once_there_is_some";
@@ -332,14 +393,14 @@ fn without_descriptors_the_daemons_wait_and_go_on_when_they_get_some() {
     }
 }
 
-/// Starts a daemon where the kernel gives it no inotify, and waits until that is said; `false` after
-/// saying loudly that `test` is skipped.
-fn start_without_inotify(clinic: &mut Clinic, role: Role, test: &str) -> bool {
+/// Starts a daemon where the kernel gives it none of these, `instances` or `watches`, and waits until
+/// that is said; `false` after saying loudly that `test` is skipped.
+fn start_without_inotify(clinic: &mut Clinic, role: Role, what: &str, test: &str) -> bool {
     // The limit of a user namespace of one's own disturbs nobody else.
-    let shell = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"";
+    let shell = format!("echo 0 > /proc/sys/user/max_inotify_{what} && exec \"$0\" \"$@\"");
     let unshared = |program: &std::ffi::OsStr| {
         let mut unshare = Command::new("unshare");
-        unshare.args(["-U", "-r", "--", "sh", "-c", shell]);
+        unshare.args(["-U", "-r", "--", "sh", "-c", &shell]);
         unshare.arg(program);
         unshare
     };
@@ -366,7 +427,7 @@ fn start_without_inotify(clinic: &mut Clinic, role: Role, test: &str) -> bool {
 fn without_inotify_the_periodic_scan_takes_drops_and_it_is_said() {
     let test = "without_inotify_the_periodic_scan_takes_drops_and_it_is_said";
     let mut clinic = Clinic::new();
-    if !start_without_inotify(&mut clinic, Role::Agent, test) {
+    if !start_without_inotify(&mut clinic, Role::Agent, "instances", test) {
         return;
     }
     await_said(&mut clinic, Role::Agent, &["ready"]);
@@ -384,7 +445,7 @@ fn without_inotify_the_periodic_scan_takes_drops_and_it_is_said() {
 fn without_inotify_the_periodic_scan_takes_orders_and_it_is_said() {
     let test = "without_inotify_the_periodic_scan_takes_orders_and_it_is_said";
     let mut clinic = Clinic::new();
-    if !start_without_inotify(&mut clinic, Role::Uploader, test) {
+    if !start_without_inotify(&mut clinic, Role::Uploader, "watches", test) {
         return;
     }
     await_said(&mut clinic, Role::Uploader, &["the destination is ready"]);
