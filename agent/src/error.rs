@@ -40,6 +40,15 @@ pub enum AgentError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The public key's file.
+    #[error("the public key {path} cannot be read")]
+    PublicKey {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
     /// The public key does not belong to the private one.
     #[error(
         "{public} is not the public half of {private}: auditors would be given the wrong key; write the right one with `msp-evidence keys show --key {private}`"

@@ -26,10 +26,18 @@ impl Keys {
             path: settings.key.clone(),
             source,
         })?;
-        let public = fs::read_to_string(&settings.public_key)
-            .map_err(|e| e.to_string())
-            .and_then(|text| PublicKey::from_pem(&text).map_err(|e| e.to_string()));
-        if public.as_ref() != Ok(signing.public()) {
+        let public = match fs::read_to_string(&settings.public_key) {
+            Ok(public) => public,
+            // It says nothing about whose key that is.
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(AgentError::PublicKey {
+                    path: settings.public_key.clone(),
+                    source,
+                });
+            }
+            Err(_) => String::new(),
+        };
+        if PublicKey::from_pem(&public).ok().as_ref() != Some(signing.public()) {
             return Err(AgentError::KeysDiffer {
                 public: settings.public_key.clone(),
                 private: settings.key.clone(),

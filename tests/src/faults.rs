@@ -6,6 +6,7 @@
 //! judged as after a crash. What it does not show: a call that does half its work and then fails,
 //! but for a write, which every caller here loops over.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -139,11 +140,8 @@ impl Campaign {
             std::thread::park_timeout(Duration::from_millis(20));
         }
         let traced = fs::read_to_string(&trace).unwrap();
-        let injected: Vec<_> = traced
-            .lines()
-            .filter(|l| l.contains("(INJECTED)"))
-            .collect();
-        if injected.iter().any(|line| is_on_no_file(line)) {
+        let injected = injected(&traced);
+        if injected.iter().any(|call| is_on_no_file(call)) {
             return Outcome::NoFile;
         }
         let reached = !injected.is_empty();
@@ -190,6 +188,25 @@ impl Drop for UnderTest {
     }
 }
 
+/// The calls that were made to fail, each with its arguments: strace shows those of a call that
+/// another thread's came into in an earlier line.
+fn injected(trace: &str) -> Vec<&str> {
+    let mut begun = BTreeMap::new();
+    let mut found = Vec::new();
+    for line in trace.lines() {
+        let (thread, call) = line.split_once(' ').unwrap_or_default();
+        if call.ends_with("<unfinished ...>") {
+            begun.insert(thread, call);
+        }
+        if call.contains("(INJECTED)") {
+            let resumed = call.trim_start().starts_with("<...");
+            let earlier = begun.get(thread).copied().filter(|_| resumed);
+            found.push(earlier.unwrap_or(call));
+        }
+    }
+    found
+}
+
 /// Whether strace shows, as the call's first argument, a descriptor that is none of a file.
 fn is_on_no_file(line: &str) -> bool {
     let first = line.split_once('(').map_or("", |(_, arguments)| arguments);
@@ -213,4 +230,21 @@ fn append(log: &Path) -> File {
         .append(true)
         .open(log)
         .unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_failed_is_shown_with_its_arguments_also_when_another_came_between() {
+        let trace = "7 write(5</s/log>, \"a\", 1) = -1 ENOSPC (No space left on device) (INJECTED)\n\
+                     8 write(4<anon_inode:[eventfd]>, \"b\", 8 <unfinished ...>\n\
+                     7 write(5</s/log>, \"c\", 1) = 1\n\
+                     8 <... write resumed>) = -1 ENOSPC (No space left on device) (INJECTED)\n";
+        let found = injected(trace);
+        assert_eq!(found.len(), 2);
+        assert!(!is_on_no_file(found[0]), "{found:?}");
+        assert!(is_on_no_file(found[1]), "{found:?}");
+    }
 }
