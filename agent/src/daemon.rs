@@ -28,10 +28,22 @@ pub fn run(settings: Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(serve(settings))
+    runtime.block_on(async {
+        while serve(settings.clone()).await? == End::Replaced {}
+        Ok(())
+    })
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<()> {
+/// Why the loop ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// As asked.
+    Stopped,
+    /// A folder was replaced: everything is to be opened again.
+    Replaced,
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<End> {
     let mut agent = Agent::open(settings, system_clock())?;
     let (hint, mut hints) = mpsc::channel(1);
     let staged = hint.clone();
@@ -60,7 +72,15 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     host::notify::ready();
     tracing::info!(state = "started", "ready");
     loop {
-        let busy = totals.turn(agent.pass());
+        let pass = agent.pass();
+        if let Err(error @ AgentError::Replaced { .. }) = &pass {
+            tracing::error!(
+                state = "opened_again",
+                "{error}; everything is opened again"
+            );
+            return Ok(End::Replaced);
+        }
+        let busy = totals.turn(pass);
         totals.tell(agent.instance());
         host::notify::status(&totals.line());
         host::notify::watchdog();
@@ -87,7 +107,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     host::notify::stopping();
     tracing::info!(state = "stopping", "stopping on request");
     agent.sync()?;
-    Ok(())
+    Ok(End::Stopped)
 }
 
 /// No later than systemd wants to hear that the loop still turns.

@@ -31,6 +31,12 @@ pub enum AgentError {
         #[source]
         source: std::io::Error,
     },
+    /// Another folder lies where one of ours was opened, or none.
+    #[error("{path} is not the folder any more that was opened")]
+    Replaced {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The signing key.
     #[error("the signing key {path} cannot be opened")]
     SigningKey {

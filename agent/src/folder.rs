@@ -1,16 +1,23 @@
 //! The drop folder: looked at, taken from, read without being tricked.
 //!
 //! Order of work for one drop: rename it in place to a `.taken-` name, then open, check and read
-//! that name, and in the end remove only that name. So what was read is what is removed, and a
-//! producer that reuses the name makes a new drop. Everything is relative to the open folder.
+//! that name, and in the end remove only that name, if it still is what was read. So what was read
+//! is what is removed, and a producer that reuses the name makes a new drop. Everything is relative
+//! to the open folder.
+//!
+//! Others can write to the folder, and so also under a `.taken-` name. Only those count that this
+//! process gave, or found when it opened the folder, each token once; any other is taken like a new
+//! drop. So no drop can pass for another whose token it bears.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use host::config::DropSettings;
-use host::files::{self, Contents, FileError};
+use host::files::{self, Contents, FileError, FileMeta};
 use jiff::Timestamp;
 use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag};
@@ -31,6 +38,8 @@ pub(crate) struct DropFolder {
     path: PathBuf,
     dir: OwnedFd,
     limits: DropSettings,
+    /// The taken names that are ours.
+    held: RefCell<HashSet<OsString>>,
 }
 
 /// The code of a refusal for a folder where a file should be.
@@ -68,10 +77,19 @@ impl Refusal {
     }
 }
 
+/// A drop as it was read: it is removed only while it is still that.
+#[derive(Debug)]
+pub(crate) enum WasRead {
+    /// A document alone.
+    File(FileMeta),
+    /// A folder.
+    Folder(FolderRead),
+}
+
 /// What reading a drop gave.
 pub(crate) enum Reading {
-    /// Its bytes, and their owner.
-    Bytes(Vec<u8>, u32),
+    /// Its bytes, and what it was when they were read.
+    Bytes(Vec<u8>, FileMeta),
     /// A folder, and the document in it.
     Folder(FolderDrop),
     /// Not acceptable.
@@ -83,11 +101,27 @@ pub(crate) enum Reading {
 impl DropFolder {
     pub(crate) fn open(path: PathBuf, limits: DropSettings) -> Result<Self, AgentError> {
         let dir = files::open_dir(&path).map_err(AgentError::file(&path))?;
-        Ok(Self { path, dir, limits })
+        let names = files::names(&dir, usize::MAX - 1).map_err(AgentError::file(&path))?;
+        let mut tokens = HashSet::new();
+        let held = names
+            .into_iter()
+            .filter(|name| token::parse(name).is_some_and(|(token, _)| tokens.insert(token)))
+            .collect();
+        Ok(Self {
+            path,
+            dir,
+            limits,
+            held: RefCell::new(held),
+        })
     }
 
     pub(crate) const fn dir(&self) -> &OwnedFd {
         &self.dir
+    }
+
+    /// Whether the folder is still the one at its path.
+    pub(crate) fn is_in_place(&self) -> bool {
+        files::is_at(&self.dir, &self.path)
     }
 
     /// Names that wait: taken ones first (a crash or a fault left them), then new ones in order.
@@ -107,6 +141,11 @@ impl DropFolder {
                     break;
                 }
             }
+        }
+        if names.len() < NAMES_AT_ONCE {
+            // Whatever is not there any more was removed or moved.
+            let there: HashSet<&OsString> = names.iter().collect();
+            self.held.borrow_mut().retain(|name| there.contains(name));
         }
         names.sort_by_cached_key(|name| (token::parse(name).is_none(), name.clone()));
         Ok(names)
@@ -138,21 +177,28 @@ impl DropFolder {
 
     /// Renames a drop to this process; `None` when it is gone already (its producer withdrew it).
     pub(crate) fn take(&self, name: &OsStr) -> Result<Option<Taken>, FileError> {
-        if let Some((token, drop_name)) = token::parse(name) {
-            return Ok(Some(Taken {
-                token,
-                held_as: name.to_owned(),
-                name: drop_name,
-            }));
+        let mut drop_name = name.to_owned();
+        if let Some((token, parsed)) = token::parse(name) {
+            if self.held.borrow().contains(name) {
+                return Ok(Some(Taken {
+                    token,
+                    held_as: name.to_owned(),
+                    name: parsed,
+                }));
+            }
+            drop_name = parsed;
         }
         let token = token::fresh();
-        let held_as = token::taken_name(&token, name);
+        let held_as = token::taken_name(&token, &drop_name);
         match files::rename_noreplace(&self.dir, name, &self.dir, &held_as) {
-            Ok(()) => Ok(Some(Taken {
-                token,
-                held_as,
-                name: name.to_owned(),
-            })),
+            Ok(()) => {
+                self.held.borrow_mut().insert(held_as.clone());
+                Ok(Some(Taken {
+                    token,
+                    held_as,
+                    name: drop_name,
+                }))
+            }
             Err(FileError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -162,7 +208,7 @@ impl DropFolder {
     pub(crate) fn read(&self, taken: &Taken) -> Reading {
         match read_document(&self.dir, &taken.held_as, &self.limits) {
             Ok(contents) if taken.name.as_bytes().ends_with(b".json") => {
-                Reading::Bytes(contents.bytes, contents.meta.owner_uid)
+                Reading::Bytes(contents.bytes, contents.meta)
             }
             Ok(_) => Reading::Refused(Refusal::new(
                 "not_a_drop_name",
@@ -175,11 +221,16 @@ impl DropFolder {
         }
     }
 
-    /// Removes a taken drop.
-    pub(crate) fn remove(&self, taken: &Taken) -> Result<(), FileError> {
-        match files::remove(&self.dir, &taken.held_as) {
-            Err(FileError::NotFound { .. }) => Ok(()),
-            other => other,
+    /// Removes a taken document that is still what was read.
+    pub(crate) fn remove_file(&self, taken: &Taken, read: FileMeta) -> Result<(), NotRemoved> {
+        let removed = match files::metadata(&self.dir, &taken.held_as) {
+            Ok(found) if found == Some(read) => files::remove(&self.dir, &taken.held_as),
+            Ok(_) => return Err(NotRemoved::Changed),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Ok(()) | Err(FileError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(NotRemoved::Failed(error)),
         }
     }
 
@@ -262,4 +313,46 @@ pub(crate) fn read_document(
         );
     }
     Ok(contents)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use host::config::OnSealed;
+
+    use super::*;
+
+    #[test]
+    fn a_document_that_changed_after_it_was_read_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = DropSettings {
+            on_sealed: OnSealed::Remove,
+            archive_dir: None,
+            allowed_owners: Vec::new(),
+            rescan_secs: 30,
+            max_document_bytes: 1024,
+            max_depth: 8,
+            max_artifacts: 1,
+            max_artifact_bytes: 1024,
+        };
+        let drops = DropFolder::open(folder.path().to_owned(), limits).unwrap();
+        fs::write(folder.path().join("a.json"), b"{}").unwrap();
+        let taken = drops.take(OsStr::new("a.json")).unwrap().unwrap();
+        let Reading::Bytes(_, read) = drops.read(&taken) else {
+            panic!("a plain document is read");
+        };
+        let held = folder.path().join(&taken.held_as);
+        fs::write(&held, b"{\"more\": 1}").unwrap();
+        assert!(matches!(
+            drops.remove_file(&taken, read),
+            Err(NotRemoved::Changed)
+        ));
+        let Reading::Bytes(bytes, read) = drops.read(&taken) else {
+            panic!("it is read again");
+        };
+        assert_eq!(bytes, b"{\"more\": 1}");
+        drops.remove_file(&taken, read).unwrap();
+        assert!(!held.exists());
+    }
 }

@@ -14,7 +14,7 @@ use host::config::{OnSealed, Settings};
 use host::instance::InstanceLock;
 use spool::Spool;
 
-use crate::folder::DropFolder;
+use crate::folder::{DropFolder, WasRead};
 use crate::folder_drop::NotRemoved;
 use crate::intake::{Intake, Waker, staged_folder};
 use crate::keys::Keys;
@@ -69,6 +69,8 @@ pub struct Pass {
     pub confirmed_objects: usize,
     /// Confirmations or receipts that were not believed.
     pub refused_receipts: usize,
+    /// Receipts taken from the folder, good or bad.
+    pub receipts: usize,
     /// Requests of operators that were carried out, refused, or gone on with.
     pub requests: usize,
 }
@@ -77,8 +79,7 @@ impl Pass {
     /// Whether there was anything to do, so that it is worth looking again at once.
     #[must_use]
     pub const fn did_something(&self) -> bool {
-        self.sealed + self.duplicates + self.quarantined + self.confirmed_objects + self.requests
-            > 0
+        self.sealed + self.duplicates + self.quarantined + self.receipts + self.requests > 0
     }
 }
 
@@ -89,6 +90,14 @@ impl Agent {
     /// When the spool, a folder or the key fails; whatever was not committed is still a drop.
     pub fn pass(&mut self) -> Result<Pass, AgentError> {
         let mut pass = Pass::default();
+        for (path, in_place) in [
+            (&self.settings.paths.drop, self.folder.is_in_place()),
+            (&self.settings.paths.receipts, self.receipts.is_in_place()),
+        ] {
+            if !in_place {
+                return Err(AgentError::Replaced { path: path.clone() });
+            }
+        }
         if !self.is_published {
             self.publish_again()?;
         }
@@ -98,6 +107,17 @@ impl Agent {
             .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
         pass.confirmed_objects = receipts.confirmed_objects;
         pass.refused_receipts = receipts.refused;
+        pass.receipts = receipts.files;
+        match self.receipts.stuck() {
+            0 => self.instance.clear("receipts_stuck"),
+            n => self.instance.raise(
+                "receipts_stuck",
+                &format!(
+                    "{n} entries of receipts/ cannot be removed and are passed over: remove them, \
+                     and look at what the uploader does"
+                ),
+            ),
+        }
         pass.troubled = receipts.later;
         pass.requests = self.carry_out_requests(&mut pass.troubled)?;
         let mut names = self.folder.waiting((self.clock)())?.into_iter().peekable();
@@ -259,9 +279,13 @@ impl Agent {
             self.intake.forget(&taken.token);
             match self.dispose(done) {
                 Ok(Disposed::Gone) => {}
+                // What a document holds now is read by the next pass like any drop: the same bytes
+                // were sealed and go, others are sealed too.
                 Ok(Disposed::Changed) => {
                     kept += 1;
-                    self.changed.insert(taken.token.clone());
+                    if matches!(done.read, WasRead::Folder(_)) {
+                        self.changed.insert(taken.token.clone());
+                    }
                 }
                 Err(error) => {
                     kept += 1;
@@ -300,11 +324,11 @@ impl Agent {
                 .map_err(AgentError::file(archive))?;
             return Ok(Disposed::Gone);
         }
-        let Some(read) = &done.read else {
-            self.folder.remove(taken).map_err(drop_folder())?;
-            return Ok(Disposed::Gone);
+        let removed = match &done.read {
+            WasRead::File(read) => self.folder.remove_file(taken, *read),
+            WasRead::Folder(read) => self.folder.remove_folder(taken, read),
         };
-        match self.folder.remove_folder(taken, read) {
+        match removed {
             Ok(()) => Ok(Disposed::Gone),
             Err(NotRemoved::Changed) => Ok(Disposed::Changed),
             Err(NotRemoved::Failed(error)) => Err(drop_folder()(error)),
@@ -379,6 +403,6 @@ impl Agent {
 /// What became of a sealed drop.
 enum Disposed {
     Gone,
-    /// It holds something else than what was sealed, and stays: the next pass quarantines it.
+    /// It holds something else than what was sealed, and stays: the next pass looks at it.
     Changed,
 }

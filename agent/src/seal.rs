@@ -20,7 +20,7 @@ use spool::{Artifact, Duplicate, Group, IncidentSource, NewBundle, Seen, Spool};
 
 use crate::AgentError;
 use crate::destination_plan::{order, plan};
-use crate::folder::{DropFolder, Reading, Refusal, Taken};
+use crate::folder::{DropFolder, Reading, Refusal, Taken, WasRead};
 use crate::folder_drop::FolderRead;
 use crate::intake::{Intake, Outcome, StagedFile, source_bytes};
 use crate::keys::Keys;
@@ -55,8 +55,8 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) taken: Taken,
-    /// Of a folder: what was read of it.
-    pub(crate) read: Option<FolderRead>,
+    /// What was read of it.
+    pub(crate) read: WasRead,
 }
 
 /// A drop, read.
@@ -64,7 +64,7 @@ struct Incoming {
     bytes: Vec<u8>,
     owner: u32,
     files: Vec<StagedFile>,
-    read: Option<FolderRead>,
+    read: WasRead,
 }
 
 struct InGroup {
@@ -241,12 +241,12 @@ impl Sealer<'_> {
         taken: &Taken,
     ) -> Result<Incoming, NotNow> {
         let folder = match self.folder.read(taken) {
-            Reading::Bytes(bytes, owner) => {
+            Reading::Bytes(bytes, meta) => {
                 return Ok(Incoming {
                     bytes,
-                    owner,
+                    owner: meta.owner_uid,
                     files: Vec::new(),
-                    read: None,
+                    read: WasRead::File(meta),
                 });
             }
             Reading::Refused(refusal) => return Err(NotNow::Refused(refusal)),
@@ -278,7 +278,7 @@ impl Sealer<'_> {
             bytes: folder.bytes,
             owner: folder.owner_uid,
             files,
-            read: Some(FolderRead {
+            read: WasRead::Folder(FolderRead {
                 document: folder.document,
                 artifacts,
             }),

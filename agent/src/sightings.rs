@@ -19,7 +19,6 @@ const FILES_AT_ONCE: usize = 16;
 impl Agent {
     /// Looks at the sightings that wait, and removes them.
     pub(crate) fn heed_sightings(&mut self) -> Result<(), AgentError> {
-        let folder = self.settings.paths.receipts.clone();
         let names = self.receipts.waiting(SIGHTING_SUFFIX, FILES_AT_ONCE)?;
         for name in names {
             match files::read_capped(self.receipts.dir(), &name, SIGHTING_MAX_BYTES) {
@@ -39,10 +38,7 @@ impl Agent {
                     Ok(sighting) => self.heed(&sighting)?,
                 },
             }
-            match files::remove(self.receipts.dir(), &name) {
-                Ok(()) | Err(FileError::NotFound { .. }) => {}
-                Err(error) => return Err(AgentError::file(folder)(error)),
-            }
+            self.receipts.remove(&name);
         }
         Ok(())
     }

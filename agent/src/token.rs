@@ -13,6 +13,8 @@ const SEALED_PREFIX: &[u8] = b".sealed-";
 const TOKEN_BYTES: usize = 16;
 /// Leaves room for the prefix and token within the 255 bytes that file systems allow.
 const NAME_BYTES: usize = 200;
+/// Of a longer name the end is kept too: it says what kind of drop it is.
+const END_BYTES: usize = 5;
 
 /// A fresh token: unique enough, and not a secret.
 pub(crate) fn fresh() -> String {
@@ -28,7 +30,12 @@ pub(crate) fn taken_name(token: &str, drop_name: &OsStr) -> OsString {
     name.extend_from_slice(token.as_bytes());
     name.push(b'-');
     let bytes = drop_name.as_bytes();
-    name.extend_from_slice(&bytes[..bytes.len().min(NAME_BYTES)]);
+    if bytes.len() <= NAME_BYTES {
+        name.extend_from_slice(bytes);
+    } else {
+        name.extend_from_slice(&bytes[..NAME_BYTES - END_BYTES]);
+        name.extend_from_slice(&bytes[bytes.len() - END_BYTES..]);
+    }
     OsString::from_vec(name)
 }
 
@@ -108,6 +115,16 @@ mod tests {
         ] {
             assert_eq!(parse(OsStr::new(name)), None, "{name}");
         }
+    }
+
+    #[test]
+    fn of_the_longest_name_the_end_is_kept_and_it_fits() {
+        let name = OsString::from_vec([&[0xfe; 250][..], b".json"].concat());
+        let taken = taken_name("0123456789abcdef", &name);
+        assert!(taken.len() <= 255);
+        let (_, parsed) = parse(&taken).unwrap();
+        assert_eq!(parsed.len(), 200);
+        assert!(parsed.as_bytes().ends_with(b"\xfe.json"));
     }
 
     #[test]

@@ -71,7 +71,6 @@ fn numbers_are_never_given_twice_when_the_clock_is_set_back() {
 fn a_drop_that_outlived_its_commit_is_removed_and_not_counted_as_a_duplicate() {
     let clinic = Clinic::new();
     clinic.drop_incident("INC-1");
-    let mut agent = clinic.agent();
     // As a crash between commit and removal leaves it: held under its token, sealed already.
     let copy = clinic.dir.path().join("copy");
     fs::create_dir(&copy).unwrap();
@@ -80,9 +79,9 @@ fn a_drop_that_outlived_its_commit_is_removed_and_not_counted_as_a_duplicate() {
         .join(".taken-0123456789abcdef-INC-1.json");
     fs::rename(clinic.state("drop").join("INC-1.json"), &taken).unwrap();
     fs::copy(&taken, copy.join("kept")).unwrap();
-    assert_eq!(agent.pass().unwrap().sealed, 1);
+    assert_eq!(clinic.agent().pass().unwrap().sealed, 1);
     fs::copy(copy.join("kept"), &taken).unwrap();
-    let pass = agent.pass().unwrap();
+    let pass = clinic.agent().pass().unwrap();
     assert_eq!((pass.sealed, pass.duplicates), (0, 0));
     assert!(clinic.names("drop").is_empty());
 }

@@ -4,4 +4,7 @@ mod artifacts;
 mod chain;
 mod clinic;
 mod folder;
+mod hostile_drops;
+mod hostile_receipts;
+mod races;
 mod receipts;

@@ -36,6 +36,12 @@ pub enum FileError {
         /// The caller's limit, in bytes.
         limit_bytes: u64,
     },
+    /// It was written to, or got another name, while it was read.
+    #[error("{name} changed while it was read")]
+    Changing {
+        /// The name as it was given.
+        name: String,
+    },
     /// Permission refused.
     #[error("{name}: {operation} is not permitted for this user")]
     Denied {

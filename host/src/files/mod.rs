@@ -19,6 +19,6 @@ pub use publish::{
     remove_leftovers, rename_noreplace, sync_dir, sync_file,
 };
 pub use read::{
-    Contents, FileMeta, metadata, metadata_of, names, open_dir, open_dir_at, open_regular,
+    Contents, FileMeta, is_at, metadata, metadata_of, names, open_dir, open_dir_at, open_regular,
     read_capped,
 };

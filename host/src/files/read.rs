@@ -67,6 +67,15 @@ pub fn open_dir_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<OwnedFd, F
         .map_err(|errno| FileError::from_errno(name, "opening the folder", errno))
 }
 
+/// Whether `dir`, opened before, is what lies at `path` now: a folder can be renamed away, or
+/// mounted over, under a process that holds it open.
+#[must_use]
+pub fn is_at(dir: impl AsFd, path: &Path) -> bool {
+    let opened = fstat(dir).map(|stat| meta_of(&stat).identity);
+    let there = nix::sys::stat::lstat(path).map(|stat| meta_of(&stat).identity);
+    opened.is_ok() && opened == there
+}
+
 /// What an open file is now.
 ///
 /// # Errors
@@ -140,7 +149,7 @@ pub fn open_regular(
 /// Reads a regular file whole, at most `max_bytes`, also when it grows while it is read.
 ///
 /// # Errors
-/// As [`open_regular`], and when there is more than `max_bytes`.
+/// As [`open_regular`], when there is more than `max_bytes`, and when it changed meanwhile.
 pub fn read_capped(
     dir: impl AsFd,
     name: impl AsRef<OsStr>,
@@ -158,11 +167,17 @@ pub fn read_capped(
     // One byte of room beyond the size, so that a file that did not grow is read in one call.
     let expected = usize::try_from(meta.size_bytes).map_err(|_| too_large())?;
     let mut bytes = Vec::with_capacity(expected.saturating_add(1));
-    file.take(max_bytes.saturating_add(1))
+    (&file)
+        .take(max_bytes.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| FileError::from_io(name, "reading", error))?;
     if bytes.len() as u64 > max_bytes {
         return Err(too_large());
+    }
+    if bytes.len() as u64 != meta.size_bytes || metadata_of(&file)? != meta {
+        return Err(FileError::Changing {
+            name: name.to_string_lossy().into_owned(),
+        });
     }
     Ok(Contents { bytes, meta })
 }
