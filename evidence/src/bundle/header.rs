@@ -258,6 +258,23 @@ mod tests {
     }
 
     #[test]
+    fn why_a_chain_began_has_one_name_and_is_read_back_from_it() {
+        for start in [
+            ChainStart::First,
+            ChainStart::MachineChanged,
+            ChainStart::RolledBack,
+            ChainStart::SpoolLost,
+            ChainStart::Forked,
+            ChainStart::Rebuilt,
+        ] {
+            let json = serde_json::to_value(start).unwrap();
+            assert_eq!(json.as_str(), Some(start.as_str()));
+            assert_eq!(ChainStart::from_name(start.as_str()), Some(start));
+        }
+        assert_eq!(ChainStart::from_name("by_chance"), None);
+    }
+
+    #[test]
     fn of_an_unknown_clock_nothing_is_claimed() {
         let json = serde_json::to_value(TimeSource::unknown()).unwrap();
         assert_eq!(
