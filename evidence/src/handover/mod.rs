@@ -71,5 +71,7 @@ mod tests {
         assert_eq!(RECEIPT_MAX_BYTES, KIB * KIB);
         assert_eq!(NOTICE_MAX_BYTES, 16 * KIB);
         assert_eq!(REQUEST_MAX_BYTES, 64 * KIB);
+        assert_eq!(SIGHTED_BUNDLE_MAX_BYTES, 4 * KIB * KIB);
+        assert_eq!(SIGHTING_MAX_BYTES, 16 * KIB * KIB);
     }
 }
