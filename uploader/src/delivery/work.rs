@@ -86,6 +86,31 @@ impl Ledger {
         Ok(rows)
     }
 
+    /// Parcels for which something can be done now, the last ordered first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest_due(
+        &self,
+        destination_rowid: i64,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<i64>, DeliveryError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT parcel_rowid FROM parcels NOT INDEXED
+             WHERE destination_rowid = ?1 AND due_at_ms <= ?2
+             ORDER BY parcel_rowid DESC LIMIT ?3",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement
+            .query_map(
+                params![destination_rowid, now.as_millisecond(), limit],
+                |r| r.get(0),
+            )?
+            .collect::<Result<_, _>>()?;
+        Ok(rows)
+    }
+
     /// When the next parcel becomes due after `now`.
     ///
     /// # Errors

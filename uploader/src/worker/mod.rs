@@ -22,6 +22,9 @@ use crate::upload::parcel::{Health, Route};
 use crate::upload::verdict::{chain, note, park_hint};
 use health::{Breaker, Trouble};
 
+/// After an outage the queue is drained in order of age, but one in so many is the newest: what happens
+/// now must not wait until days of backlog are through.
+const NEWEST_SHARE: usize = 8;
 /// Parcels read ahead for each that may be in flight.
 const WINDOW_FACTOR: usize = 8;
 /// A clock that is further off is worth a warning; S3 refuses requests at 15 minutes.
@@ -29,6 +32,17 @@ const CLOCK_OFFSET_WARN_MS: i64 = 60_000;
 
 /// The code of a breaker that is shut since delivery.db cannot be used.
 const DATABASE: &str = "DeliveryDb";
+
+/// The oldest in order, with one of the newest after each few of them.
+fn interleaved(oldest: Vec<i64>, newest: Vec<i64>) -> impl Iterator<Item = i64> {
+    let mut newest = newest.into_iter();
+    oldest.into_iter().enumerate().flat_map(move |(n, parcel)| {
+        let young = (n % (NEWEST_SHARE - 1) == 0)
+            .then(|| newest.next())
+            .flatten();
+        young.into_iter().chain([parcel])
+    })
+}
 
 /// What wakes a worker.
 pub(crate) struct Signals {
@@ -171,14 +185,23 @@ impl<D: Destination> Worker<D> {
     async fn refill(&mut self, now: Timestamp) -> Result<(), DeliveryError> {
         let rowid = self.route.destination_rowid;
         let limit = self.tasks.len() + self.route.policy.in_flight * WINDOW_FACTOR;
-        let due = self
+        let (oldest, newest) = self
             .route
             .writer
-            .call(move |ledger| ledger.due(rowid, now, limit))
+            .call(move |ledger| {
+                let oldest = ledger.due(rowid, now, limit)?;
+                // With nothing left behind the window there is no queue to pass.
+                let newest = if oldest.len() == limit {
+                    ledger.newest_due(rowid, now, limit / NEWEST_SHARE)?
+                } else {
+                    Vec::new()
+                };
+                Ok((oldest, newest))
+            })
             .await?;
-        let busy: HashSet<i64> = self.tasks.values().copied().collect();
+        let mut taken: HashSet<i64> = self.tasks.values().copied().collect();
         self.window
-            .extend(due.into_iter().filter(|parcel| !busy.contains(parcel)));
+            .extend(interleaved(oldest, newest).filter(|parcel| taken.insert(*parcel)));
         Ok(())
     }
 

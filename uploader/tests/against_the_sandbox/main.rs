@@ -7,4 +7,5 @@ mod happy_path;
 mod keys;
 mod locks;
 mod multipart;
+mod outage;
 mod restarts;
