@@ -281,7 +281,7 @@ impl World {
             machine: Machine::start(&state),
             folder: folder.path().to_owned(),
             state,
-            now: Arc::new(Mutex::new("2026-12-31T22:00:00Z".parse().unwrap())),
+            now: Arc::new(Mutex::new(Timestamp::now())),
             group_limit: 16,
             death: None,
             agent: None,

@@ -105,6 +105,9 @@ impl Outbox {
     /// that had no effect. At start (`first`) no receipt is given time to have had one.
     pub(crate) async fn scan(&self, first: bool) -> Result<Scan, ScanError> {
         let imported = self.import().await?;
+        self.writer
+            .call(|ledger| ledger.first_scan_ended(Timestamp::now()))
+            .await?;
         let reissued = self.settle(first).await?;
         self.purge().await?;
         Ok(Scan { imported, reissued })

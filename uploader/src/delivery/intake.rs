@@ -69,6 +69,20 @@ impl Ledger {
         Ok(Imported::New)
     }
 
+    /// Everything that was in the outbox is taken in: from now on what comes is new, unless its date
+    /// is older than this database.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub fn first_scan_ended(&self, now: Timestamp) -> Result<(), DeliveryError> {
+        self.db
+            .prepare_cached(
+                "UPDATE birth SET first_scan_ended_at_ms = ?1 WHERE first_scan_ended_at_ms IS NULL",
+            )?
+            .execute([now.as_millisecond()])?;
+        Ok(())
+    }
+
     fn insert_order(
         &self,
         order: &Order,
@@ -84,7 +98,9 @@ impl Ledger {
         let order_rowid = self.db.last_insert_rowid();
         let look_first: bool = self
             .db
-            .prepare_cached("SELECT created_at_ms > ?1 FROM birth")?
+            .prepare_cached(
+                "SELECT first_scan_ended_at_ms IS NULL OR created_at_ms > ?1 FROM birth",
+            )?
             .query_row([created_at_ms], |r| r.get(0))?;
         let mut destinations = Vec::with_capacity(order.destinations.len());
         for destination in &order.destinations {

@@ -11,10 +11,10 @@ use rusqlite::Connection;
 use super::error::DeliveryError;
 
 /// The schema version this build writes.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 const V1: &str = r"
 -- One row: when this database was made. Orders older than it may have been delivered by a
@@ -281,6 +281,13 @@ BEGIN SELECT RAISE(ABORT, 'a notice is never removed'); END;
 CREATE TRIGGER notices_are_never_changed BEFORE UPDATE OF notice_id, sha256, destination_id, uri,
   chain_id, bundle_id, reason ON notices
 BEGIN SELECT RAISE(ABORT, 'a notice is never changed'); END;
+";
+
+const V4: &str = r"
+-- When everything that lay in the outbox when this database was made had been taken in. Until then an
+-- order may have been delivered by a predecessor, whatever its date says: clocks are set back.
+ALTER TABLE birth ADD COLUMN first_scan_ended_at_ms INTEGER;
+UPDATE birth SET first_scan_ended_at_ms = created_at_ms;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

@@ -51,6 +51,7 @@ struct Fixture {
 fn fixture(bundles: u64) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(folder.path(), at(-100)).unwrap();
+    ledger.first_scan_ended(at(-99)).unwrap();
     let outcome = ledger
         .import(&order("o", bundles), Sha256::of(b"o"), at(0))
         .unwrap();
@@ -448,6 +449,7 @@ fn every_earlier_version_becomes_the_newest_with_its_rows_promises_and_triggers_
     for (version, dump) in [
         (1, include_str!("frozen/delivery-v1.sql")),
         (2, include_str!("frozen/delivery-v2.sql")),
+        (3, include_str!("frozen/delivery-v3.sql")),
     ] {
         becomes_the_newest(version, dump);
     }

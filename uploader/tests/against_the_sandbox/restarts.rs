@@ -448,3 +448,27 @@ async fn receipt_names_are_safe_and_no_half_written_file_is_left() {
         assert!(evidence::handover::is_safe_name(id), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_new_database_looks_first_whatever_the_dates_of_orders_say() {
+    let mut clinic = Clinic::new().await;
+    // The host's clock was ahead when these were sealed, and the store ignores the condition.
+    let (mut order, sealed) = clinic.order(3, &[(ID, BUCKET)]);
+    order.created_at = Timestamp::now() + jiff::SignedDuration::from_hours(30);
+    clinic.publish(&order);
+    clinic
+        .sandbox
+        .faults()
+        .add(Fault::on("PutObject", Action::IgnoreIfNoneMatch));
+    let running = clinic.start().await;
+    clinic.until_confirmed(6).await;
+    running.stop().await;
+    for name in ["delivery.db", "delivery.db-wal", "delivery.db-shm"] {
+        // What a clean stop has checkpointed is gone already.
+        let _ = std::fs::remove_file(clinic.places.delivery.join(name));
+    }
+    let running = clinic.start().await;
+    clinic.until_confirmed(6).await;
+    running.stop().await;
+    clinic.assert_stored_once(&sealed);
+}
