@@ -14,5 +14,6 @@ pub mod notices;
 pub mod orders;
 pub mod receipts;
 pub mod requests;
+pub mod sightings;
 mod signer;
 mod written;

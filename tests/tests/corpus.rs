@@ -84,6 +84,11 @@ fn the_corpus_of_requests_holds() {
 }
 
 #[test]
+fn the_corpus_of_sightings_holds() {
+    replay("sightings", fuzz::sightings::holds);
+}
+
+#[test]
 fn the_corpus_of_locations_holds() {
     replay("locations", fuzz::locations::holds);
 }
