@@ -472,3 +472,67 @@ async fn a_new_database_looks_first_whatever_the_dates_of_orders_say() {
     running.stop().await;
     clinic.assert_stored_once(&sealed);
 }
+
+#[tokio::test]
+async fn a_stop_waits_for_what_is_in_flight_and_begins_nothing_new() {
+    let mut clinic = Clinic::new().await;
+    clinic.policy.in_flight = 2;
+    let sealed = clinic.seal(20);
+    let slow = clinic.sandbox.faults().add(Fault::on(
+        "PutObject",
+        Action::StallResponse { millis: 300 },
+    ));
+    let running = clinic.start().await;
+    clinic
+        .sandbox
+        .log()
+        .wait_until(|log| log.hits("PutObject") >= 2)
+        .await;
+    running.stop().await;
+    let stored: usize = sealed
+        .iter()
+        .flat_map(|bundle| [bundle.key(0), bundle.key(1)])
+        .map(|key| clinic.versions(&key).len())
+        .sum();
+    let counts = clinic.primary().unwrap().counts;
+    assert_eq!(
+        counts.uploaded + counts.confirmed,
+        stored as u64,
+        "what was sent is known: {counts:?}"
+    );
+    assert!(counts.pending > 30, "it went on to work: {counts:?}");
+    clinic.sandbox.faults().remove(slow);
+    let running = clinic.start().await;
+    clinic.until_confirmed(40).await;
+    running.stop().await;
+    clinic.assert_stored_once(&sealed);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_store_beyond_its_limit_and_nothing_is_sent_twice() {
+    let mut clinic = Clinic::new().await;
+    clinic.policy.drain = std::time::Duration::from_millis(20);
+    let sealed = clinic.seal(3);
+    let silent = clinic.sandbox.faults().add(Fault::on(
+        "PutObject",
+        Action::StallResponse { millis: 9000 },
+    ));
+    let log = Log::start();
+    let running = clinic.start().await;
+    clinic
+        .sandbox
+        .log()
+        .wait_until(|log| log.hits("PutObject") >= 1)
+        .await;
+    running.stop().await;
+    assert!(
+        log.has(&["stopped with requests in flight"]),
+        "{}",
+        log.text()
+    );
+    clinic.sandbox.faults().remove(silent);
+    let running = clinic.start().await;
+    clinic.until_confirmed(6).await;
+    running.stop().await;
+    clinic.assert_stored_once(&sealed);
+}
