@@ -65,6 +65,18 @@ fn confirm(clinic: &mut Clinic, incident: &str) {
     clinic.wait_until("confirmation", |c| has(c, incident) && c.is_settled());
 }
 
+/// Waits until the uploader has looked at the bucket: what comes there later it learns by conflicts.
+fn looked(clinic: &mut Clinic) {
+    let began = std::time::Instant::now();
+    loop {
+        let event = clinic.next_event(std::time::Duration::from_millis(200));
+        if event.is_some_and(|(_, event)| event["message"] == "the destination is ready") {
+            return;
+        }
+        assert!(began.elapsed().as_secs() < 60, "the uploader does not look");
+    }
+}
+
 fn blocked(clinic: &Clinic) -> Value {
     clinic.cli_json(&["blocked", "list", "--json"])
 }
@@ -123,10 +135,11 @@ fn a_full_clone_overwrites_nothing_and_goes_on_in_a_chain_of_its_own_once_reseal
     stop(&mut original);
     // Machine-id and all: nothing on the host can tell that it is not the original.
     let mut clone = Clinic::copy_of(&original, &[shared.place()]);
+    start(&mut clone);
+    looked(&mut clone);
     start(&mut original);
     confirm(&mut original, "INC-2");
 
-    start(&mut clone);
     clone.drop_folder(
         "two",
         &document("INC-CLONE-2"),
@@ -215,9 +228,10 @@ fn a_conflict_of_a_lost_chain_never_reseals_another_bundle_of_the_same_name() {
     confirm(&mut original, "INC-1");
     stop(&mut original);
     let mut clone = Clinic::copy_of(&original, &[shared.place()]);
+    start(&mut clone);
+    looked(&mut clone);
     start(&mut original);
     confirm(&mut original, "INC-2");
-    start(&mut clone);
     clone.drop_document("two.json", &document("INC-CLONE-2"));
     clone.wait_until("the conflict", |c| blocked(c) != Value::Array(Vec::new()));
     stop(&mut clone);

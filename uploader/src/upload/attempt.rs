@@ -35,6 +35,9 @@ pub(super) struct Run<'a, D> {
     pub(super) progressed: bool,
 }
 
+/// A file that is not what was ordered is looked at so often, some minutes in all, before it waits for
+/// an operator.
+const DIFFERING_ATTEMPTS: u32 = 8;
 /// Largest object (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
 const OBJECT_MAX_BYTES: u64 = 5 << 40;
 
@@ -437,6 +440,8 @@ impl<D: Destination> Run<'_, D> {
             Unsent::Delivery(error) => return Err(error),
         };
         let code = match error {
+            // After a power cut both daemons start at once, and the agent writes torn files again.
+            BodyError::Differs if delivery.attempts < DIFFERING_ATTEMPTS => "local_bytes_differ",
             BodyError::Differs => {
                 let note = local_note("LocalBytesDiffer", &chain(&error));
                 return self
@@ -451,8 +456,8 @@ impl<D: Destination> Run<'_, D> {
             destination = self.route.destination_id,
             path = delivery.path,
             error = chain(&error),
-            "local evidence cannot be read ({code}); tried again by itself; \
-             the agent publishes missing files again when it starts"
+            "local evidence cannot be sent ({code}); tried again by itself; \
+             the agent publishes missing and torn files again when it starts"
         );
         let delay = self.backoff(delivery);
         self.defer(delivery, local_note(code, &chain(&error)), delay)

@@ -336,10 +336,11 @@ impl<D: Destination> Worker<D> {
     async fn sight(&self) {
         match self.route.sight().await {
             Ok(None) => {}
-            Ok(Some(path)) => error!(
+            Ok(Some(path)) => warn!(
                 destination = self.route.destination_id,
                 path,
-                hint = "msp-evidence fsck --bucket; the agent begins a new chain if the bundle is signed",
+                hint = "the agent judges: after a crash it publishes the file again; after a restored \
+                        snapshot it begins a new chain",
                 "the bucket has a bundle of this host's chain that the host does not have"
             ),
             Err(error) => warn!(
