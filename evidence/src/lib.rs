@@ -6,12 +6,14 @@
 pub mod bundle;
 mod causes;
 pub mod chain;
+pub mod custody;
 pub mod digest;
 pub mod findings;
 pub mod handover;
 pub mod ijson;
 pub mod incident;
 pub mod keys;
+pub mod rotation;
 pub mod schema;
 pub mod signature;
 

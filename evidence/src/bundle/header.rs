@@ -19,6 +19,8 @@ pub enum Kind {
     Custody,
     /// A test at set-up, excluded from every count.
     Probe,
+    /// From one signing key to the next.
+    Rotation,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Incident => "incident",
             Self::Custody => "custody",
             Self::Probe => "probe",
+            Self::Rotation => "rotation",
         }
     }
 }
@@ -79,6 +82,8 @@ pub enum ChainStart {
     Forked,
     /// The spool was made anew from the evidence folder and the buckets.
     Rebuilt,
+    /// Another key signs, and the one before did not name it.
+    KeyChanged,
 }
 
 impl ChainStart {
@@ -92,6 +97,7 @@ impl ChainStart {
             Self::SpoolLost => "spool_lost",
             Self::Forked => "forked",
             Self::Rebuilt => "rebuilt",
+            Self::KeyChanged => "key_changed",
         }
     }
 
@@ -105,6 +111,7 @@ impl ChainStart {
             Self::SpoolLost,
             Self::Forked,
             Self::Rebuilt,
+            Self::KeyChanged,
         ]
         .into_iter()
         .find(|start| start.as_str() == name)
@@ -241,8 +248,19 @@ pub struct Header {
 }
 
 /// RFC 3339 in UTC with exactly six fractional digits, as `generated_at` is written.
-pub(super) fn micros<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn micros<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+/// The same, or null.
+pub(crate) fn micros_or_null<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => micros(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -251,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_kind_has_one_name_in_json_and_elsewhere() {
-        for kind in [Kind::Incident, Kind::Custody, Kind::Probe] {
+        for kind in [Kind::Incident, Kind::Custody, Kind::Probe, Kind::Rotation] {
             let json = serde_json::to_value(kind).unwrap();
             assert_eq!(json.as_str(), Some(kind.as_str()));
         }
@@ -266,6 +284,7 @@ mod tests {
             ChainStart::SpoolLost,
             ChainStart::Forked,
             ChainStart::Rebuilt,
+            ChainStart::KeyChanged,
         ] {
             let json = serde_json::to_value(start).unwrap();
             assert_eq!(json.as_str(), Some(start.as_str()));

@@ -17,6 +17,7 @@ pub use header::{
     BUNDLE_VERSION, Began, ChainLink, ChainPosition, ChainStart, Header, Kind, Missing, Producer,
     Related, Reseals, SignatureRef, TimeSource,
 };
+pub(crate) use header::{micros, micros_or_null};
 pub use id::{BundleId, NotABundleId, object_path};
 pub use location::{
     Ended, LocationState, Locations, OBJECT_LOCK_MODE, ObjectLocation, PlannedLocation,

@@ -34,7 +34,7 @@ pub const MAX_NAME_CHARS: usize = 256;
 
 /// Names of top-level fields that only the agent writes. In a drop they say nothing about the
 /// bundle: they go under `extra` with the finding `header_field_in_drop`.
-pub const HEADER_FIELDS: [&str; 19] = [
+pub const HEADER_FIELDS: [&str; 20] = [
     "bundle_id",
     "bundle_version",
     "chain",
@@ -50,6 +50,7 @@ pub const HEADER_FIELDS: [&str; 19] = [
     "redactions",
     "related_to",
     "reseals",
+    "rotation",
     "signatures",
     "source",
     "storage_locations",

@@ -443,23 +443,63 @@ fn the_first_bundle_of_a_chain_has_no_previous_one_and_may_name_a_predecessor() 
 
 #[test]
 fn each_kind_has_its_own_body_and_no_other() {
-    for (kind, other) in [("custody", "probe"), ("probe", "custody")] {
+    let bodies = [
+        ("custody", smallest_custody()),
+        ("probe", json!({"anything": 1})),
+        (
+            "rotation",
+            json!({
+                "from_key_id": Sha256::of(b"old").prefixed(),
+                "to_key_id": Sha256::of(b"new").prefixed(),
+                "to_public_key": "-----BEGIN PUBLIC KEY-----",
+                "reason": "yearly",
+                "by": "an engineer",
+            }),
+        ),
+    ];
+    for (kind, body) in &bodies {
         let mut bundle = header(kind);
         assert!(validate(&bundle).is_err(), "{kind} without a body");
-        bundle[kind] = json!({"anything": 1});
+        bundle[*kind] = body.clone();
         validate(&bundle).unwrap();
-        bundle[other] = json!({});
-        assert!(
-            validate(&bundle).is_err(),
-            "{kind} with the body of {other}"
-        );
-        bundle.as_object_mut().unwrap().remove(other);
+        for (other, body) in bodies.iter().filter(|(other, _)| other != kind) {
+            bundle[*other] = body.clone();
+            assert!(
+                validate(&bundle).is_err(),
+                "{kind} with the body of {other}"
+            );
+            bundle.as_object_mut().unwrap().remove(*other);
+        }
         bundle["findings"] = json!([]);
         assert!(
             validate(&bundle).is_err(),
             "{kind} with a part of an incident's body"
         );
     }
+}
+
+fn smallest_custody() -> Value {
+    json!({
+        "because": "stop",
+        "covers": null,
+        "previous_custody": null,
+        "sealed": [],
+        "confirmed": [],
+        "quarantined": [],
+        "duplicates": [],
+        "totals": {
+            "bundles": 0, "incidents": 0, "custody": 0, "probes": 0, "rotations": 0,
+            "confirmed_objects": 0, "unconfirmed_objects": 0, "quarantined": 0, "duplicates": 0,
+        },
+        "agent": {
+            "version": "0.1.0",
+            "started_at": "2025-11-15T11:00:00.000000Z",
+            "config_sha256": Sha256::of(b"config"),
+            "key_ids": [Sha256::of(b"key").prefixed()],
+        },
+        "clock_events": [],
+        "destinations": [],
+    })
 }
 
 #[test]
