@@ -202,7 +202,7 @@ fn write_spool(
             }
         }
         for file in found.verified.artifacts() {
-            let relative = relative_path(&found);
+            let relative = found.verified.path();
             let artifact = paths
                 .evidence
                 .join(artifact_path(&relative, file.sha256, &file.name));
@@ -249,25 +249,6 @@ fn write_spool(
     rebuild.finish(end, sealed)?;
     swap(&paths.spool, &fresh, rebuilt, now)?;
     put_orders_aside(settings, now)
-}
-
-fn relative_path(found: &FoundBundle) -> String {
-    let header = found.verified.header();
-    header
-        .bundle_id
-        .parse::<evidence::bundle::BundleId>()
-        .map_or_else(
-            |_| String::new(),
-            |id| {
-                evidence::bundle::object_path(
-                    &header.client_id,
-                    &header.host_id,
-                    &header.chain.chain_id,
-                    id.day(),
-                    &id.file_name(),
-                )
-            },
-        )
 }
 
 /// Gaps, and what a later chain says that its predecessor had.
@@ -414,7 +395,7 @@ impl<D: Destination> Fetch<'_, D> {
                 }
             }
         };
-        if relative_path(&found) != path {
+        if found.verified.path() != path {
             return Ok(());
         }
         for file in found.verified.artifacts() {

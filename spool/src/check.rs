@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use evidence::bundle::{BundleId, ChainPosition, Missing, VerifiedBundle, artifact_path};
+use evidence::bundle::{ChainPosition, Missing, VerifiedBundle, artifact_path};
 use evidence::digest::Sha256;
 use evidence::handover::{Order, Role};
 use evidence::keys::PublicKey;
@@ -428,7 +428,7 @@ fn wrong_with(
     let own = header.bundle_id == bundle.bundle_id.to_string()
         && header.chain.chain_id == chain_id
         && header.chain.sequence == bundle.sequence
-        && bundle.path == path_of(&verified, bundle.bundle_id);
+        && bundle.path == verified.path();
     if !own {
         wrong.push((
             "bundle_row_differs",
@@ -448,18 +448,6 @@ fn wrong_with(
         ));
     }
     wrong
-}
-
-/// Where a bundle belongs below the evidence folder, from its own header.
-fn path_of(verified: &VerifiedBundle, id: BundleId) -> String {
-    let header = verified.header();
-    evidence::bundle::object_path(
-        &header.client_id,
-        &header.host_id,
-        &header.chain.chain_id,
-        id.day(),
-        &id.file_name(),
-    )
 }
 
 /// The artifacts that a document names, as rows; `None` when it names none that could be.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use evidence::bundle::{
     BundleId, ChainPosition, ChainStart, Kind, Missing, PlannedLocation, SealedBundle,
-    VerifiedBundle, artifact_path, object_path,
+    VerifiedBundle, artifact_path,
 };
 use evidence::digest::Sha256;
 use evidence::handover::{Notice, Order, OrderedDestination};
@@ -250,7 +250,7 @@ impl Rebuild {
 /// Where a bundle was planned to go: each place once, without the bundle's own path.
 fn places(found: &FoundBundle) -> Vec<OrderedDestination> {
     let header = found.verified.header();
-    let path = path_of(found);
+    let path = found.verified.path();
     header
         .storage_locations
         .iter()
@@ -267,25 +267,9 @@ fn places(found: &FoundBundle) -> Vec<OrderedDestination> {
         .collect()
 }
 
-fn path_of(found: &FoundBundle) -> String {
-    let header = found.verified.header();
-    header.bundle_id.parse::<BundleId>().map_or_else(
-        |_| String::new(),
-        |id| {
-            object_path(
-                &header.client_id,
-                &header.host_id,
-                &header.chain.chain_id,
-                id.day(),
-                &id.file_name(),
-            )
-        },
-    )
-}
-
 fn new_bundle(found: &FoundBundle, id: BundleId) -> NewBundle {
     let header = found.verified.header();
-    let path = path_of(found);
+    let path = found.verified.path();
     let mut artifacts: BTreeMap<String, Artifact> = BTreeMap::new();
     for file in found.verified.artifacts() {
         let path = artifact_path(&path, file.sha256, &file.name);

@@ -6,7 +6,7 @@
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::{BUNDLE_VERSION, BundleId, ChainLink, Header};
+use super::{BUNDLE_VERSION, BundleId, ChainLink, Header, object_path};
 use crate::digest::Sha256;
 use crate::ijson;
 use crate::incident::StoredFile;
@@ -44,6 +44,7 @@ pub enum VerifyError {
 /// A bundle whose signature, form and content hash have been checked with a given key.
 #[derive(Debug, Clone)]
 pub struct VerifiedBundle {
+    id: BundleId,
     header: Header,
     document: Value,
     sha256: Sha256,
@@ -94,6 +95,7 @@ impl VerifiedBundle {
             });
         }
         Ok(Self {
+            id,
             header,
             document,
             sha256: Sha256::of(bytes),
@@ -104,6 +106,19 @@ impl VerifiedBundle {
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// Where it belongs below a destination's prefix and below the evidence folder, from its own
+    /// header.
+    #[must_use]
+    pub fn path(&self) -> String {
+        object_path(
+            &self.header.client_id,
+            &self.header.host_id,
+            &self.header.chain.chain_id,
+            self.id.day(),
+            &self.id.file_name(),
+        )
     }
 
     /// The whole document.
@@ -244,6 +259,18 @@ mod tests {
         assert_eq!(verified.document()["probe"], serde_json::json!({"n": 1}));
         assert_eq!(verified.sha256(), Sha256::of(&bundle.bytes));
         assert_eq!(verified.artifacts(), []);
+    }
+
+    #[test]
+    fn where_a_bundle_belongs_follows_from_its_own_header() {
+        let (key, bundle) = sealed();
+        let verified =
+            VerifiedBundle::verify(&bundle.bytes, &bundle.signature, key.public()).unwrap();
+        let chain = &bundle.position.chain_id;
+        assert_eq!(
+            verified.path(),
+            format!("c/h/{chain}/2026/11/21/EB-20261121-0001.json")
+        );
     }
 
     #[test]
