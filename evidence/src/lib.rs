@@ -13,8 +13,10 @@ pub mod handover;
 pub mod ijson;
 pub mod incident;
 pub mod keys;
+mod problem;
 pub mod rotation;
 pub mod schema;
 pub mod signature;
 
 pub use causes::causes;
+pub use problem::Problem;

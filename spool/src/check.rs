@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use evidence::Problem;
 use evidence::bundle::{ChainPosition, Missing, VerifiedBundle, artifact_path};
 use evidence::digest::Sha256;
 use evidence::handover::{Order, Role};
@@ -18,17 +19,6 @@ use crate::publish::{SpooledBundle, read_bundle};
 use crate::reader::Reader;
 use crate::row::{sha256, unsigned};
 use crate::{Artifact, SpoolError};
-
-/// Something in the database that its writer never leaves so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What kind, for scripts.
-    pub code: &'static str,
-    /// The bundle, order or table concerned.
-    pub item: String,
-    /// In words.
-    pub message: String,
-}
 
 /// What was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -19,7 +19,7 @@ mod row;
 mod schema;
 
 pub use backfill::Unordered;
-pub use check::{Looked, Problem};
+pub use check::Looked;
 pub use confirm::{Applied, Refused};
 pub use ending::Ended;
 pub use error::SpoolError;

@@ -3,6 +3,7 @@
 //! Whatever is wrong here costs no evidence: set aside, the file is made anew from the outbox, and
 //! what is stored and locked is proven again.
 
+use evidence::Problem;
 use evidence::digest::Sha256;
 use evidence::handover::Role;
 
@@ -10,17 +11,6 @@ use super::error::DeliveryError;
 use super::reader::Reader;
 use super::row::{named, sha256, unsigned};
 use super::state::State;
-
-/// Something in the database that its writer never leaves so.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What kind, for scripts.
-    pub code: &'static str,
-    /// The table or order concerned.
-    pub item: String,
-    /// In words.
-    pub message: String,
-}
 
 /// One object's delivery to one destination, to be compared with what was sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,7 +30,7 @@ mod work;
 mod writer;
 
 pub use change::{Change, ErrorNote};
-pub use check::{Delivered, Problem};
+pub use check::Delivered;
 pub use destinations::{DestinationRow, DestinationState};
 pub use error::DeliveryError;
 pub use intake::Imported;
