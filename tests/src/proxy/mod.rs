@@ -13,13 +13,12 @@ mod sign;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -192,11 +191,10 @@ impl Shared {
                 End::Close => return Ok(()),
                 End::Reset => return reset(stream.get_ref()),
                 End::Hang => {
-                    // Until the peer gives up: it closes, and this read ends.
-                    let mut rest = [0; 1024];
-                    while !matches!(stream.get_mut().peek(&mut rest).await, Ok(0) | Err(_)) {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
+                    // Until the peer gives up. What it sent stays unread, or it could send on: so
+                    // not READABLE, which that is already, but PRIORITY, which ends with the peer.
+                    let gives_up = Interest::PRIORITY | Interest::ERROR;
+                    stream.get_ref().ready(gives_up).await?;
                     return Ok(());
                 }
             }
