@@ -2,13 +2,15 @@
 //! protocol).
 //!
 //! [`place`] and [`prove`] decide and do no I/O: they say what to ask of the store next, and are
-//! told the answer. [`attempt`] asks, and writes down what was learnt before it acts on it.
+//! told the answer. [`attempt`] asks (by [`exchange`]), and writes down what was learnt ([`record`])
+//! before it acts on it; [`setback`] is what it does when that is no good news.
 //! [`multipart`] is how a PUT is carried out for an object too large for one request; [`plan`],
 //! [`parts`] and [`progress`] decide for it.
 
 mod abandoned;
 mod attempt;
 pub(crate) mod body;
+mod exchange;
 mod multipart;
 pub(crate) mod parcel;
 mod parts;
@@ -17,7 +19,9 @@ pub(crate) mod place;
 pub(crate) mod plan;
 mod progress;
 pub(crate) mod prove;
+mod record;
 pub(crate) mod retain;
+mod setback;
 mod sight;
 #[cfg(test)]
 pub(crate) mod testing;

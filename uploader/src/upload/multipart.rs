@@ -19,8 +19,9 @@ use jiff::Timestamp;
 use tracing::{info, warn};
 
 use super::Answer;
-use super::attempt::{Run, content_type};
+use super::attempt::Run;
 use super::body::{self, BodyError};
+use super::exchange::content_type;
 use super::parts::{Fate, Parts, after_completion, after_part};
 use super::pass::{self, Wanted};
 use super::plan::{Plan, PlannedPart, crc64nvme, part_bytes};
