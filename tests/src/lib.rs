@@ -10,6 +10,7 @@ pub mod faults;
 pub mod guest;
 pub mod incident;
 pub mod interpose;
+pub mod kit;
 pub mod model;
 pub mod network;
 pub mod proxy;
