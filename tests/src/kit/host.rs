@@ -54,7 +54,8 @@ pub struct Host {
     bucket_uri: String,
     head: Head,
     ends: Vec<ChainPosition>,
-    numbers: BTreeMap<jiff::civil::Date, u64>,
+    /// The last number of each day.
+    pub numbers: BTreeMap<jiff::civil::Date, u64>,
     waiting: Vec<SealedEntry>,
     confirmed: Vec<ConfirmedEntry>,
     previous_custody: Option<ChainPosition>,

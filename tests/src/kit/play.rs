@@ -136,9 +136,10 @@ impl Stage<'_> {
                 return;
             }
             Verb::Restore => {
-                let now = host.now;
+                let (now, numbers) = (host.now, host.numbers.clone());
                 let mut copy = self.copies[&step.host].clone();
-                copy.now = now;
+                // Else what is sealed from here on would lie over what was sealed since the copy.
+                (copy.now, copy.numbers) = (now, numbers);
                 *self.host(&step.host) = copy;
                 return;
             }
