@@ -13,8 +13,8 @@ use std::future::Future;
 
 pub use failure::{Class, Failure};
 pub use model::{
-    ListMarker, ListedVersion, Lock, MultipartEnd, MultipartRequest, ObjectVersion, PartRequest,
-    Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart, VersionPage,
+    LegalHold, ListMarker, ListedVersion, Lock, MultipartEnd, MultipartRequest, ObjectVersion,
+    PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart, VersionPage,
 };
 pub use s3::{CaBundle, CaError, S3Destination, S3Options};
 

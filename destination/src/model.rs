@@ -104,6 +104,17 @@ pub enum Lock {
     Unknown,
 }
 
+/// Whether a version is under a legal hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegalHold {
+    /// It is kept until the hold is taken off.
+    On,
+    /// It is not, or was never.
+    Off,
+    /// The caller may not ask.
+    Unknown,
+}
+
 /// What the store has at one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {

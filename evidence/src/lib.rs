@@ -14,6 +14,7 @@ pub mod ijson;
 pub mod incident;
 pub mod keys;
 mod problem;
+pub mod record;
 pub mod rotation;
 pub mod schema;
 pub mod signature;

@@ -13,6 +13,7 @@ mod classify;
 mod clock;
 mod connection;
 mod credentials;
+mod hold;
 mod listing;
 mod multipart;
 mod profile;

@@ -7,6 +7,7 @@ mod calls;
 mod conformance;
 mod credentials;
 mod endpoints;
+mod hold;
 mod peer;
 mod proxy;
 mod wire;
