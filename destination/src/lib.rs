@@ -13,8 +13,9 @@ use std::future::Future;
 
 pub use failure::{Class, Failure};
 pub use model::{
-    LegalHold, ListMarker, ListedVersion, Lock, MultipartEnd, MultipartRequest, ObjectVersion,
-    PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart, VersionPage,
+    Fetched, LegalHold, ListMarker, ListedVersion, Lock, MultipartEnd, MultipartRequest,
+    ObjectVersion, PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
+    VersionPage,
 };
 pub use s3::{CaBundle, CaError, S3Destination, S3Options};
 
@@ -92,22 +93,24 @@ pub trait Destination: Send + Sync + 'static {
         after: Option<&ListMarker>,
     ) -> impl Future<Output = Result<VersionPage, Failure>> + Send;
 
-    /// Reads a small object whole: `None` when it is longer than `max_bytes`.
+    /// Reads a small object whole, and what the store says of it, in one request; `None` when it is
+    /// longer than `max_bytes`.
     fn fetch(
         &self,
         key: &str,
         version_id: &str,
         max_bytes: u64,
-    ) -> impl Future<Output = Result<Option<Vec<u8>>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Option<Fetched>, Failure>> + Send;
 
-    /// Reads the version in pieces and gives each to `sink`; returns how many bytes that were. An
-    /// error of the sink is a failure with the code `LocalWrite`.
+    /// Reads the version in pieces and gives each to `sink`; returns what the store says of it, with
+    /// the size that was read and no checksum (there are the bytes). An error of the sink is a failure
+    /// with the code `LocalWrite`.
     fn copy_out(
         &self,
         key: &str,
         version_id: &str,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> impl Future<Output = Result<u64, Failure>> + Send;
+    ) -> impl Future<Output = Result<Stored, Failure>> + Send;
 
     /// Reads the version back in pieces and hashes it; nothing is kept.
     fn read_back(

@@ -137,6 +137,15 @@ pub struct Stored {
     pub server_date: Timestamp,
 }
 
+/// A small object, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// What the store says of it; no checksum, since here are the bytes.
+    pub stored: Stored,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// One entry of a version listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectVersion {

@@ -300,7 +300,7 @@ impl<D: Destination> BucketCheck<'_, D> {
         version_id: &str,
     ) -> Result<Option<VerifiedBundle>, BucketError> {
         let key = self.key(path);
-        let Some(bytes) = self.store.fetch(&key, version_id, BUNDLE_MAX_BYTES).await? else {
+        let Some(bundle) = self.store.fetch(&key, version_id, BUNDLE_MAX_BYTES).await? else {
             return Ok(None);
         };
         let key = format!("{key}.bundle");
@@ -310,8 +310,8 @@ impl<D: Destination> BucketCheck<'_, D> {
                 .store
                 .fetch(&key, &version.version_id, SIGNATURE_MAX_BYTES)
                 .await?;
-            let verified =
-                signature.and_then(|s| VerifiedBundle::verify(&bytes, &s, self.look.key).ok());
+            let verified = signature
+                .and_then(|s| VerifiedBundle::verify(&bundle.bytes, &s.bytes, self.look.key).ok());
             if verified.is_some() {
                 return Ok(verified);
             }

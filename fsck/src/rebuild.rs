@@ -17,7 +17,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use destination::{Destination, Failure};
+use destination::{Destination, Failure, Fetched};
 use evidence::bundle::{BUNDLE_MAX_BYTES, ChainPosition, Missing, VerifiedBundle, artifact_path};
 use evidence::handover::{NOTICE_MAX_BYTES, NOTICE_SUFFIX, Notice, ORDER_SUFFIX};
 use evidence::keys::PublicKey;
@@ -379,7 +379,8 @@ impl<D: Destination> Fetch<'_, D> {
             Some(found) => found,
             None => {
                 let key = format!("{}{path}", self.prefix);
-                let bytes = self.store.fetch(&key, version_id, BUNDLE_MAX_BYTES).await?;
+                let fetched = self.store.fetch(&key, version_id, BUNDLE_MAX_BYTES).await?;
+                let bytes = fetched.map(|fetched| fetched.bytes);
                 let Some((bytes, signature)) = self.signature(&key, bytes).await? else {
                     return Ok(());
                 };
@@ -426,7 +427,9 @@ impl<D: Destination> Fetch<'_, D> {
                 .store
                 .fetch(&key, &version.version_id, SIGNATURE_MAX_BYTES)
                 .await?;
-            if let Some(signature) = fetched
+            if let Some(Fetched {
+                bytes: signature, ..
+            }) = fetched
                 && evidence::signature::verify(&bytes, &signature, self.key).is_ok()
             {
                 return Ok(Some((bytes, signature)));

@@ -34,8 +34,9 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use crate::{
-    Class, Destination, Failure, ListMarker, MultipartEnd, MultipartRequest, ObjectVersion,
-    PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart, VersionPage,
+    Class, Destination, Failure, Fetched, ListMarker, MultipartEnd, MultipartRequest,
+    ObjectVersion, PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
+    VersionPage,
 };
 use answer::{etag, sha256_of, whole_seconds};
 use classify::{Call, classify};
@@ -233,7 +234,7 @@ impl Destination for S3Destination {
         key: &str,
         version_id: &str,
         max_bytes: u64,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    ) -> Result<Option<Fetched>, Failure> {
         let mut bytes = Vec::new();
         let mut is_longer = false;
         let copied = self
@@ -248,7 +249,7 @@ impl Destination for S3Destination {
             .await;
         match copied {
             Err(_) if is_longer => Ok(None),
-            other => other.map(|_| Some(bytes)),
+            other => other.map(|stored| Some(Fetched { stored, bytes })),
         }
     }
 
@@ -257,7 +258,7 @@ impl Destination for S3Destination {
         key: &str,
         version_id: &str,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> Result<u64, Failure> {
+    ) -> Result<Stored, Failure> {
         self.pieces(key, version_id, sink).await
     }
 

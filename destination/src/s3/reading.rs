@@ -111,9 +111,9 @@ impl S3Destination {
         key: &str,
         version_id: &str,
         sink: &mut (dyn FnMut(&[u8]) -> std::io::Result<()> + Send),
-    ) -> Result<u64, Failure> {
+    ) -> Result<Stored, Failure> {
         let call = Call::reading("GetObject");
-        let answer = self
+        let mut answer = self
             .client()
             .get_object()
             .bucket(self.bucket())
@@ -122,21 +122,57 @@ impl S3Destination {
             .send()
             .await
             .map_err(|error| classify(call, error))?;
-        let mut body = answer.body;
-        let mut size_bytes = 0;
-        while let Some(piece) = body.next().await {
-            let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
-            size_bytes += piece.len() as u64;
-            sink(&piece).map_err(|error| Failure {
-                source: Some(Box::new(error)),
-                ..self.half_answer(
-                    call.operation,
-                    "LocalWrite",
-                    "a piece could not be written here",
-                )
+        let server_date = self.date(call.operation)?;
+        let expected_bytes = answer
+            .content_length()
+            .and_then(|n| usize::try_from(n).ok());
+        let patience = self.options.request_timeout + body::transfer(expected_bytes.unwrap_or(0));
+        let mut body = std::mem::take(&mut answer.body);
+        let read = async {
+            let mut size_bytes = 0;
+            while let Some(piece) = body.next().await {
+                let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
+                size_bytes += piece.len() as u64;
+                sink(&piece).map_err(|error| Failure {
+                    source: Some(Box::new(error)),
+                    ..self.half_answer(
+                        call.operation,
+                        "LocalWrite",
+                        "a piece could not be written here",
+                    )
+                })?;
+            }
+            Ok(size_bytes)
+        };
+        // A body that comes a byte at a time is never stalled, and would never end.
+        let size_bytes = tokio::time::timeout(patience, read)
+            .await
+            .unwrap_or_else(|_| {
+                let message = "the body came too slowly to wait for its end";
+                Err(self.half_answer(call.operation, "BodySlow", message))
             })?;
-        }
-        Ok(size_bytes)
+        let mode = answer.object_lock_mode().map(ObjectLockMode::as_str);
+        let until = answer.object_lock_retain_until_date().and_then(time);
+        let lock = match lock(mode, until) {
+            Some(lock) => lock,
+            // As with HEAD, the headers are left out without an error.
+            None => self.lock_of(key, version_id).await?,
+        };
+        let kms = answer
+            .server_side_encryption()
+            .is_some_and(|sse| sse.as_str() != "AES256");
+        let customer_key = answer.sse_customer_algorithm().is_some();
+        let etag = etag(answer.e_tag());
+        Ok(Stored {
+            version_id: version_id.to_owned(),
+            size_bytes,
+            etag_is_md5: !kms && !customer_key && etag.is_some(),
+            etag,
+            sha256: None,
+            lock,
+            last_modified: answer.last_modified().and_then(time),
+            server_date,
+        })
     }
 
     pub(super) async fn hashed(&self, key: &str, version_id: &str) -> Result<ReadBack, Failure> {

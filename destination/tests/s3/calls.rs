@@ -45,6 +45,40 @@ async fn what_was_put_is_read_back_by_version_with_its_lock_and_digest() {
 }
 
 #[tokio::test]
+async fn one_request_brings_the_bytes_of_a_version_and_what_the_store_says_of_it() {
+    let (sandbox, store) = start().await;
+    let wanted = request("k", b"evidence");
+    let version = store.put(&wanted).await.unwrap().version_id.unwrap();
+    let stored = store.inspect("k", &version).await.unwrap().unwrap();
+    sandbox.log().clear();
+    let fetched = store.fetch("k", &version, 8).await.unwrap().unwrap();
+    assert_eq!(fetched.bytes, b"evidence");
+    assert_eq!(fetched.stored.lock, Lock::Compliance(wanted.retain_until));
+    let said = |s: &destination::Stored| (s.size_bytes, s.etag.clone(), s.last_modified);
+    assert_eq!(said(&fetched.stored), said(&stored));
+    assert_eq!(sandbox.log().requests().len(), 1);
+    assert_eq!(store.fetch("k", &version, 7).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_lock_that_a_get_hides_is_asked_for_once_and_is_unknown_when_that_is_denied() {
+    let (sandbox, store) = start().await;
+    let wanted = request("k", b"x");
+    let version = store.put(&wanted).await.unwrap().version_id.unwrap();
+    sandbox
+        .faults()
+        .add(Fault::on("GetObject", Action::HideLock));
+    let fetched = store.fetch("k", &version, 1).await.unwrap().unwrap();
+    assert_eq!(fetched.stored.lock, Lock::Compliance(wanted.retain_until));
+    assert_eq!(sandbox.hits("GetObjectRetention"), 1);
+    sandbox
+        .identities()
+        .put(sandbox.credentials().clone().deny("GetObjectRetention"));
+    let fetched = store.fetch("k", &version, 1).await.unwrap().unwrap();
+    assert_eq!(fetched.stored.lock, Lock::Unknown);
+}
+
+#[tokio::test]
 async fn a_lock_that_head_hides_is_unknown_not_unlocked() {
     let (sandbox, store) = start().await;
     let put = store.put(&request("k", b"x")).await.unwrap();

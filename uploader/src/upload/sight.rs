@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use destination::{Destination, Failure, ListMarker, ListedVersion};
+use destination::{Destination, Failure, Fetched, ListMarker, ListedVersion};
 use evidence::bundle::BundleId;
 use evidence::digest::Sha256;
 use evidence::handover::{SIGHTED_BUNDLE_MAX_BYTES, SIGHTING_SUFFIX, Sighting};
@@ -95,7 +95,7 @@ impl<D: Destination> Route<D> {
         let signature = store
             .fetch(&key, &signed.version_id, SIGNATURE_MAX_BYTES)
             .await?;
-        let text = |bytes: Option<Vec<u8>>| bytes.and_then(|b| String::from_utf8(b).ok());
+        let text = |found: Option<Fetched>| found.and_then(|f| String::from_utf8(f.bytes).ok());
         let (Some(bundle), Some(signature)) = (text(bundle), text(signature)) else {
             return Ok(None);
         };
