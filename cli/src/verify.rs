@@ -1,7 +1,7 @@
 //! `verify`: what an auditor runs, offline, with a key of their own.
 
 use anyhow::Result;
-use audit::{Checked, Outcome, Tally};
+use audit::{Checked, Outcome, VerifyTally as Tally};
 use host::exit::ExitCode;
 use serde::Serialize;
 

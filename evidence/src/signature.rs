@@ -110,17 +110,7 @@ pub fn sign(message: &[u8], sha256: Sha256, key: &PrivateKey) -> Result<Vec<u8>,
 /// # Errors
 /// See [`SignatureError`]; every one of them means "not proven".
 pub fn verify(message: &[u8], file: &[u8], key: &PublicKey) -> Result<(), SignatureError> {
-    let text = std::str::from_utf8(file)
-        .map_err(|_| SignatureError::Format("it is not UTF-8".to_owned()))?;
-    let wire: Wire = serde_json::from_str(text).map_err(|error| not_ours(text, &error))?;
-    if wire.media_type != MEDIA_TYPE {
-        return Err(SignatureError::Format(
-            "the media type is another one".to_owned(),
-        ));
-    }
-    // The sigstore project's own parser must agree that this is what it looks like.
-    let bundle = sigstore_types::Bundle::from_json(text)
-        .map_err(|e| SignatureError::Format(e.to_string()))?;
+    let (wire, bundle) = read(file)?;
     let SignatureContent::MessageSignature(content) = &bundle.content else {
         return Err(SignatureError::Format(
             "it holds no message signature".to_owned(),
@@ -144,6 +134,37 @@ pub fn verify(message: &[u8], file: &[u8], key: &PublicKey) -> Result<(), Signat
     } else {
         Err(SignatureError::Signature(key.key_id()))
     }
+}
+
+/// The key id of the key that a signature file names, `sha256:…`: which of several trusted keys to
+/// verify it with. It proves nothing.
+///
+/// # Errors
+/// When the file is not of our form.
+pub fn named_key(file: &[u8]) -> Result<String, SignatureError> {
+    let (wire, _) = read(file)?;
+    let hint = &wire.verification_material.public_key.hint;
+    let fingerprint = STANDARD
+        .decode(hint)
+        .ok()
+        .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+        .ok_or_else(|| SignatureError::Format("its hint names no key".to_owned()))?;
+    Ok(Sha256::from_bytes(fingerprint).prefixed())
+}
+
+/// Exactly our form, and the sigstore project's own parser agrees that this is what it looks like.
+fn read(file: &[u8]) -> Result<(Wire, sigstore_types::Bundle), SignatureError> {
+    let text = std::str::from_utf8(file)
+        .map_err(|_| SignatureError::Format("it is not UTF-8".to_owned()))?;
+    let wire: Wire = serde_json::from_str(text).map_err(|error| not_ours(text, &error))?;
+    if wire.media_type != MEDIA_TYPE {
+        return Err(SignatureError::Format(
+            "the media type is another one".to_owned(),
+        ));
+    }
+    let bundle = sigstore_types::Bundle::from_json(text)
+        .map_err(|e| SignatureError::Format(e.to_string()))?;
+    Ok((wire, bundle))
 }
 
 fn not_ours(text: &str, error: &serde_json::Error) -> SignatureError {
@@ -191,6 +212,17 @@ mod tests {
             verify(b"evidencE", &file, key.public()),
             Err(SignatureError::Digest)
         );
+    }
+
+    #[test]
+    fn a_signature_names_its_key_and_a_file_of_another_form_none() {
+        let (key, file) = signed();
+        assert_eq!(named_key(&file), Ok(key.public().key_id()));
+        let other = changed(&file, |json| {
+            json["verificationMaterial"]["publicKey"]["hint"] = "AAAA".into();
+        });
+        assert!(matches!(named_key(&other), Err(SignatureError::Format(_))));
+        assert!(named_key(b"{}").is_err());
     }
 
     #[test]

@@ -94,7 +94,7 @@ const RULES: &[Rule] = &[
     Rule {
         package: "audit",
         ours: &["destination", "evidence"],
-        forbidden: &[SQL],
+        forbidden: &[&["s3s"]],
     },
     Rule {
         package: "fsck",

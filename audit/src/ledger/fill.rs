@@ -1,0 +1,564 @@
+//! Writing down what was listed and read.
+
+use destination::Lock;
+use evidence::bundle::{Kind, VerifiedBundle, artifact_path};
+use evidence::custody::{Custody, IncidentEntry};
+use evidence::digest::Sha256;
+use evidence::handover::Role;
+use evidence::incident::IncidentBody;
+use evidence::rotation::Rotation;
+use jiff::Timestamp;
+use rusqlite::named_params;
+use rusqlite::params;
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::values::{int, us};
+use super::{Ledger, LedgerError};
+use crate::code::Code;
+use crate::place::Place;
+use crate::source::{Facts, Listed, Marker, Page};
+
+/// A version that is to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionToRead {
+    /// Its row.
+    pub version_rowid: i64,
+    /// The object.
+    pub path: String,
+    /// The version.
+    pub version_id: String,
+}
+
+/// What is read and looked at in one go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unit {
+    /// A bundle and its signature, each with every version, the oldest first.
+    Bundle {
+        /// The bundle's path.
+        path: String,
+        /// Versions of the bundle.
+        bundles: Vec<VersionToRead>,
+        /// Versions of its signature.
+        signatures: Vec<VersionToRead>,
+    },
+    /// Anything else: only its bytes' digest counts.
+    Object(VersionToRead),
+}
+
+/// One version, read or not.
+#[derive(Debug)]
+pub struct ReadVersion {
+    /// Its row.
+    pub version_rowid: i64,
+    /// What it is, with the digest if it was not too long to be read; or why it was not read.
+    pub outcome: Result<(Facts, Option<Sha256>), String>,
+}
+
+/// How a version of a bundle stands.
+#[derive(Debug)]
+pub enum Standing {
+    /// Signed and whole.
+    Verified {
+        /// What it says.
+        bundle: Box<VerifiedBundle>,
+        /// The store had both it and its signature at this time.
+        stored: Option<Timestamp>,
+    },
+    /// Not what any key's holder sealed, or not signed.
+    Bad {
+        /// What is wrong.
+        code: Code,
+        /// In words.
+        problem: String,
+    },
+    /// Its signature names a key that is not known, or not yet.
+    UnknownKey {
+        /// The key that is named.
+        key_id: String,
+    },
+    /// It, or its signature, could not be read.
+    Unread {
+        /// Why.
+        problem: String,
+    },
+}
+
+/// One version of a bundle, looked at.
+#[derive(Debug)]
+pub struct Examined {
+    /// The version.
+    pub version_rowid: i64,
+    /// The version of the signature that it was verified with.
+    pub signature_rowid: Option<i64>,
+    /// What came of it.
+    pub standing: Standing,
+    /// Both are locked in COMPLIANCE mode.
+    pub is_locked: bool,
+}
+
+/// What came of a [`Unit`].
+#[derive(Debug, Default)]
+pub struct Read {
+    /// Each version that was asked for.
+    pub versions: Vec<ReadVersion>,
+    /// The bundle's path, if it was one.
+    pub path: Option<String>,
+    /// Each version of the bundle, the oldest first.
+    pub bundles: Vec<Examined>,
+}
+
+impl Ledger {
+    /// Where listing goes on: `None` when it has not begun, `Some(None)` when all is listed.
+    pub fn listed_to(&self) -> Result<Option<Option<Marker>>, LedgerError> {
+        let Some(text) = self.meta("listed_to")? else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text)
+            .map(Some)
+            .map_err(|_| LedgerError::Damaged("listed_to"))
+    }
+
+    /// Writes down a page of a listing, and where it goes on, together.
+    pub fn add_page(&self, page: &Page, listed_to: Option<&Marker>) -> Result<(), LedgerError> {
+        self.together(|| {
+            for entry in &page.entries {
+                self.add_listed(entry)?;
+            }
+            let text =
+                serde_json::to_string(&listed_to).map_err(|_| LedgerError::Damaged("listed_to"))?;
+            self.set_meta("listed_to", &text)
+        })
+    }
+
+    fn add_listed(&self, listed: &Listed) -> Result<(), LedgerError> {
+        let place = Place::of(&listed.path);
+        let role = place.as_ref().map_or("other", |place| place.role.as_str());
+        let state = if listed.is_delete_marker || place.is_none() {
+            "not_to_read"
+        } else {
+            "unread"
+        };
+        self.sql()
+            .prepare_cached(
+                "INSERT OR IGNORE INTO version (path, version_id, role, bundle_path,
+                   is_delete_marker, is_latest, listed_bytes, last_modified_us, state)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                listed.path,
+                listed.version_id,
+                role,
+                place.map(|place| place.bundle_path),
+                listed.is_delete_marker,
+                listed.is_latest,
+                int(listed.size_bytes),
+                listed.last_modified.map(us),
+                state,
+            ])?;
+        Ok(())
+    }
+
+    /// What an earlier run could not read is read again.
+    pub fn read_again(&self) -> Result<(), LedgerError> {
+        self.sql().execute(
+            "UPDATE version SET state = 'unread', problem = NULL WHERE state = 'unreadable'",
+            [],
+        )?;
+        Ok(())
+    }
+
+    /// Bundles that name one of these keys are read again; how many versions that is.
+    pub fn read_again_with(&self, key_id: &str) -> Result<usize, LedgerError> {
+        Ok(self.sql().execute(
+            "UPDATE version SET state = 'unread' WHERE role = 'bundle' AND bundle_path IN
+               (SELECT path FROM bundle WHERE state = 'unknown_key' AND problem = ?1)
+             AND is_delete_marker = 0",
+            [key_id],
+        )?)
+    }
+
+    /// So many versions wait to be read.
+    pub fn to_read(&self) -> Result<u64, LedgerError> {
+        let n: i64 = self.sql().query_row(
+            "SELECT count(*) FROM version WHERE state = 'unread'",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(n.unsigned_abs())
+    }
+
+    /// The next bundles to read, in the order of paths.
+    pub fn bundles_to_read(&self, after: &str, most: usize) -> Result<Vec<Unit>, LedgerError> {
+        let mut statement = self.sql().prepare_cached(
+            "SELECT DISTINCT bundle_path FROM version
+             WHERE state = 'unread' AND role = 'bundle' AND bundle_path > ?1
+             ORDER BY bundle_path LIMIT ?2",
+        )?;
+        let paths: Vec<String> = statement
+            .query_map(params![after, int(most as u64)], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        paths
+            .into_iter()
+            .map(|path| {
+                Ok(Unit::Bundle {
+                    bundles: self.versions_to_read(&path, Role::Bundle)?,
+                    signatures: self.versions_to_read(&path, Role::Signature)?,
+                    path,
+                })
+            })
+            .collect()
+    }
+
+    fn versions_to_read(
+        &self,
+        bundle_path: &str,
+        role: Role,
+    ) -> Result<Vec<VersionToRead>, LedgerError> {
+        // Of one key a store lists the newest first; dates have whole seconds only.
+        let mut statement = self.sql().prepare_cached(
+            "SELECT version_rowid, path, version_id FROM version
+             WHERE bundle_path = ?1 AND role = ?2 AND is_delete_marker = 0
+             ORDER BY last_modified_us, version_rowid DESC",
+        )?;
+        let versions = statement
+            .query_map(params![bundle_path, role.as_str()], to_read)?
+            .collect::<Result<_, _>>()?;
+        Ok(versions)
+    }
+
+    /// The next artifacts, and signatures without a bundle, to read.
+    pub fn objects_to_read(
+        &self,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<VersionToRead>, LedgerError> {
+        let mut statement = self.sql().prepare_cached(
+            "SELECT version_rowid, path, version_id FROM version
+             WHERE state = 'unread' AND role IN ('artifact', 'signature') AND version_rowid > ?1
+             ORDER BY version_rowid LIMIT ?2",
+        )?;
+        let versions = statement
+            .query_map(params![after, int(most as u64)], to_read)?
+            .collect::<Result<_, _>>()?;
+        Ok(versions)
+    }
+
+    /// Writes down what was read. The caller makes a transaction of many.
+    pub fn add_read(&self, read: &Read) -> Result<(), LedgerError> {
+        for version in &read.versions {
+            self.add_version(version)?;
+        }
+        let Some(path) = &read.path else {
+            return Ok(());
+        };
+        self.sql()
+            .prepare_cached("DELETE FROM bundle WHERE path = ?1")?
+            .execute([path])?;
+        // The oldest that is locked and verifies; else the oldest that verifies. What was laid over it
+        // later changes nothing.
+        let is_verified =
+            |examined: &&Examined| matches!(examined.standing, Standing::Verified { .. });
+        let evidence = read
+            .bundles
+            .iter()
+            .filter(is_verified)
+            .find(|examined| examined.is_locked)
+            .or_else(|| read.bundles.iter().find(is_verified))
+            .map(|examined| examined.version_rowid);
+        for examined in &read.bundles {
+            let is_evidence = evidence == Some(examined.version_rowid);
+            self.add_examined(path, examined, is_evidence)?;
+        }
+        Ok(())
+    }
+
+    fn add_version(&self, version: &ReadVersion) -> Result<(), LedgerError> {
+        match &version.outcome {
+            Ok((facts, sha256)) => {
+                let (lock, until) = match facts.lock {
+                    Some(Lock::Compliance(until)) => (Some("compliance"), Some(until)),
+                    Some(Lock::Governance(until)) => (Some("governance"), Some(until)),
+                    Some(Lock::Unlocked) => (Some("unlocked"), None),
+                    Some(Lock::Unknown) => (Some("unknown"), None),
+                    None => (None, None),
+                };
+                self.sql()
+                    .prepare_cached(
+                        "UPDATE version SET state = 'read', size_bytes = ?2, sha256 = ?3,
+                           lock = ?4, retain_until_us = ?5, stored_us = ?6, is_in_parts = ?7,
+                           problem = NULL
+                         WHERE version_rowid = ?1",
+                    )?
+                    .execute(params![
+                        version.version_rowid,
+                        int(facts.size_bytes),
+                        sha256.as_ref().map(|s| s.as_bytes().as_slice()),
+                        lock,
+                        until.map(us),
+                        facts.last_modified.map(us),
+                        facts.is_in_parts,
+                    ])?;
+            }
+            Err(problem) => {
+                self.sql()
+                    .prepare_cached(
+                        "UPDATE version SET state = 'unreadable', problem = ?2
+                         WHERE version_rowid = ?1",
+                    )?
+                    .execute(params![version.version_rowid, problem])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_examined(
+        &self,
+        path: &str,
+        examined: &Examined,
+        is_evidence: bool,
+    ) -> Result<(), LedgerError> {
+        let (state, code, problem) = match &examined.standing {
+            Standing::Verified { bundle, stored } => {
+                return self.add_verified(path, examined, is_evidence, bundle, *stored);
+            }
+            Standing::Bad { code, problem } => ("bad", Some(code.as_str()), problem),
+            Standing::UnknownKey { key_id } => {
+                ("unknown_key", Some(Code::UnknownKey.as_str()), key_id)
+            }
+            Standing::Unread { problem } => ("unread", Some(Code::NotRead.as_str()), problem),
+        };
+        self.sql()
+            .prepare_cached(
+                "INSERT INTO bundle (path, version_rowid, signature_rowid, state, code, problem)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                path,
+                examined.version_rowid,
+                examined.signature_rowid,
+                state,
+                code,
+                problem
+            ])?;
+        Ok(())
+    }
+
+    fn add_verified(
+        &self,
+        path: &str,
+        examined: &Examined,
+        is_evidence: bool,
+        bundle: &VerifiedBundle,
+        stored: Option<Timestamp>,
+    ) -> Result<(), LedgerError> {
+        let header = bundle.header();
+        let chain = &header.chain;
+        let predecessor = chain.predecessor.as_ref();
+        let began = chain.began.as_ref();
+        let missing = began.filter(|began| !began.missing.is_empty());
+        self.sql()
+            .prepare_cached(
+                "INSERT INTO bundle (path, version_rowid, signature_rowid, state, is_evidence,
+                   key_id, own_path, bundle_id, kind, client_id, host_id, chain_id, sequence,
+                   sha256, previous_sha256, generated_at_us, stored_us, boot_id,
+                   predecessor_chain, predecessor_sequence, predecessor_sha256, began_because,
+                   began_missing, reseals_bundle_id, reseals_sha256, retention_days, plan, incident)
+                 VALUES (:path, :version, :signature, 'verified', :is_evidence, :key_id,
+                   :own_path, :bundle_id, :kind, :client_id, :host_id, :chain_id, :sequence,
+                   :sha256, :previous, :generated_at, :stored, :boot_id, :pre_chain,
+                   :pre_sequence, :pre_sha256, :because, :missing, :reseals_id, :reseals_sha256,
+                   :retention_days, :plan, :incident)",
+            )?
+            .execute(named_params! {
+                ":path": path,
+                ":version": examined.version_rowid,
+                ":signature": examined.signature_rowid,
+                ":is_evidence": is_evidence,
+                ":key_id": header.signatures.first().map(|s| s.key_id.as_str()),
+                ":own_path": bundle.path(),
+                ":bundle_id": header.bundle_id,
+                ":kind": header.kind.as_str(),
+                ":client_id": header.client_id,
+                ":host_id": header.host_id,
+                ":chain_id": chain.chain_id,
+                ":sequence": int(chain.sequence),
+                ":sha256": bundle.sha256().as_bytes().as_slice(),
+                ":previous": chain.previous_sha256.as_ref().map(|s| s.as_bytes().as_slice()),
+                ":generated_at": us(header.generated_at),
+                ":stored": stored.map(us),
+                ":boot_id": header.producer.boot_id,
+                ":pre_chain": predecessor.map(|p| p.chain_id.as_str()),
+                ":pre_sequence": predecessor.map(|p| int(p.sequence)),
+                ":pre_sha256": predecessor.map(|p| p.sha256.as_bytes().as_slice()),
+                ":because": began.map(|b| b.because.as_str()),
+                ":missing": missing.and_then(|b| serde_json::to_string(&b.missing).ok()),
+                ":reseals_id": header.reseals.as_ref().map(|r| r.bundle_id.as_str()),
+                ":reseals_sha256": header.reseals.as_ref().map(|r| r.sha256.as_bytes().as_slice()),
+                ":retention_days": header.storage_locations.iter().map(|l| l.retention_days).max(),
+                ":plan": serde_json::to_string(&header.storage_locations).ok(),
+                ":incident": incident_of(bundle),
+            })?;
+        let rowid = self.sql().last_insert_rowid();
+        for file in bundle.artifacts() {
+            let object = artifact_path(path, file.sha256, &file.name);
+            self.sql()
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO artifact (bundle_rowid, path, name, sha256, size_bytes)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![
+                    rowid,
+                    object,
+                    file.name,
+                    file.sha256.as_bytes().as_slice(),
+                    int(file.size_bytes)
+                ])?;
+        }
+        match header.kind {
+            Kind::Custody => self.add_custody(rowid, bundle),
+            Kind::Rotation => self.add_rotation(rowid, bundle),
+            Kind::Incident | Kind::Probe => Ok(()),
+        }
+    }
+
+    /// A custody that contradicts itself was found out when it was examined.
+    fn add_custody(&self, rowid: i64, bundle: &VerifiedBundle) -> Result<(), LedgerError> {
+        let Ok(custody) = Custody::read(bundle) else {
+            return Ok(());
+        };
+        let previous = custody.previous_custody.as_ref();
+        let rest = json!({
+            "quarantined": custody.quarantined,
+            "duplicates": custody.duplicates,
+            "totals": custody.totals,
+            "agent": custody.agent,
+            "clock_events": custody.clock_events,
+            "destinations": custody.destinations,
+        });
+        let because = serde_json::to_value(custody.because).unwrap_or_default();
+        self.sql()
+            .prepare_cached(
+                "INSERT INTO custody (bundle_rowid, because, covers_from, covers_to,
+                   previous_chain, previous_sequence, previous_sha256, started_at_us, rest)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            )?
+            .execute(params![
+                rowid,
+                because.as_str().unwrap_or_default(),
+                custody.covers.map(|c| int(c.from_sequence)),
+                custody.covers.map(|c| int(c.to_sequence)),
+                previous.map(|p| p.chain_id.as_str()),
+                previous.map(|p| int(p.sequence)),
+                previous.map(|p| p.sha256.as_bytes().as_slice()),
+                us(custody.agent.started_at),
+                rest.to_string(),
+            ])?;
+        for entry in &custody.sealed {
+            self.sql()
+                .prepare_cached(
+                    "INSERT INTO sealed (bundle_rowid, chain_id, sequence, bundle_id, sha256, kind,
+                       generated_at_us, incident)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                )?
+                .execute(params![
+                    rowid,
+                    bundle.header().chain.chain_id,
+                    int(entry.sequence),
+                    entry.bundle_id,
+                    entry.sha256.as_bytes().as_slice(),
+                    entry.kind.as_str(),
+                    us(entry.generated_at),
+                    entry.incident.as_ref().and_then(canonical),
+                ])?;
+        }
+        for (ordinal, entry) in (0_i64..).zip(&custody.confirmed) {
+            self.sql()
+                .prepare_cached(
+                    "INSERT INTO confirmed (bundle_rowid, ordinal, bundle_id, chain_id, sequence,
+                       object, role, destination_id, uri, version_id, sha256, size_bytes,
+                       retain_until_us, confirmed_at_us)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                )?
+                .execute(params![
+                    rowid,
+                    ordinal,
+                    entry.bundle_id,
+                    entry.chain_id,
+                    int(entry.sequence),
+                    entry.object,
+                    entry.role.as_str(),
+                    entry.destination_id,
+                    entry.uri,
+                    entry.version_id,
+                    entry.sha256.as_bytes().as_slice(),
+                    int(entry.size_bytes),
+                    us(entry.retain_until),
+                    us(entry.confirmed_at),
+                ])?;
+        }
+        Ok(())
+    }
+
+    /// A rotation that leads nowhere was found out when it was examined.
+    fn add_rotation(&self, rowid: i64, bundle: &VerifiedBundle) -> Result<(), LedgerError> {
+        let Ok((rotation, _)) = Rotation::read(bundle) else {
+            return Ok(());
+        };
+        self.sql()
+            .prepare_cached(
+                "INSERT INTO rotation (bundle_rowid, from_key_id, to_key_id, to_public_key, reason,
+                   asked_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                rowid,
+                rotation.from_key_id,
+                rotation.to_key_id,
+                rotation.to_public_key,
+                rotation.reason,
+                rotation.by
+            ])?;
+        Ok(())
+    }
+
+    /// The new keys of every verified rotation, PEM.
+    pub fn rotated_keys(&self) -> Result<Vec<String>, LedgerError> {
+        let mut statement = self
+            .sql()
+            .prepare_cached("SELECT DISTINCT to_public_key FROM rotation ORDER BY to_key_id")?;
+        let keys = statement
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(keys)
+    }
+}
+
+fn to_read(row: &rusqlite::Row<'_>) -> rusqlite::Result<VersionToRead> {
+    Ok(VersionToRead {
+        version_rowid: row.get(0)?,
+        path: row.get(1)?,
+        version_id: row.get(2)?,
+    })
+}
+
+/// What custody must say of an incident, from the bundle itself.
+fn incident_of(bundle: &VerifiedBundle) -> Option<String> {
+    if bundle.header().kind != Kind::Incident {
+        return None;
+    }
+    let body = IncidentBody::deserialize(bundle.document()).ok()?;
+    let findings = bundle.document()["findings"].as_array();
+    let codes = findings
+        .into_iter()
+        .flatten()
+        .filter_map(|finding| finding["code"].as_str());
+    canonical(&IncidentEntry::new(&body, codes))
+}
+
+/// The same text for the same entry.
+fn canonical(entry: &IncidentEntry) -> Option<String> {
+    // A map of `Value` is sorted, so spelling is by name.
+    let value: Value = serde_json::to_value(entry).ok()?;
+    serde_json::to_string(&value).ok()
+}
