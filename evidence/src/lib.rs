@@ -6,6 +6,7 @@
 pub mod bundle;
 mod causes;
 pub mod chain;
+pub mod controls;
 pub mod custody;
 pub mod digest;
 pub mod findings;

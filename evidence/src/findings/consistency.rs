@@ -3,8 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::citation::is_security_rule_citation;
 use super::{Finding, Findings, RESOLUTION_STATUSES, RESOLUTION_TYPES, RESULTS, SEVERITIES, code};
+use crate::controls::Citation;
 use crate::ijson::presentable;
 use crate::incident::{Action, IncidentBody};
 
@@ -26,7 +26,7 @@ pub fn consistency(body: &IncidentBody, now: Timestamp) -> Vec<Finding> {
     hashes(body, &mut findings);
     outcome(body, &mut findings);
     for (index, control) in body.incident.hipaa_controls.iter().enumerate() {
-        if !is_security_rule_citation(control) {
+        if control.parse::<Citation>().is_err() {
             findings.add(
                 code::UNKNOWN_CITATION,
                 format!("/incident/hipaa_controls/{index}"),

@@ -3,7 +3,6 @@
 //! A finding is recorded beside the evidence and never corrects it: a verdict is the auditor's.
 //! Its message quotes no free text, since whatever it says is locked for years.
 
-mod citation;
 pub mod code;
 mod consistency;
 
@@ -11,7 +10,6 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-pub use citation::is_security_rule_citation;
 pub use consistency::consistency;
 
 /// So many findings of one code are recorded one by one; the rest are counted in one more.
