@@ -10,6 +10,7 @@ mod code;
 mod finding;
 mod keyring;
 mod ledger;
+pub mod list;
 mod place;
 mod source;
 #[cfg(any(test, feature = "testing"))]

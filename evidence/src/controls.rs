@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use Implementation::{Addressable, Required, Standard};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// What a paragraph asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -276,6 +276,13 @@ impl Citation {
         encloses(&outer.0, &self.0)
     }
 
+    /// Whether what an incident cites is this paragraph or one within it, going by its spelling alone:
+    /// a paragraph that the rule does not have is looked for where it would be.
+    #[must_use]
+    pub fn is_cited_by(&self, text: &str) -> bool {
+        encloses(&self.0, &bare(text))
+    }
+
     /// The innermost paragraphs that this one is or encloses, in the order of the rule.
     pub fn controls(&self) -> impl Iterator<Item = &'static Control> + '_ {
         CONTROLS
@@ -303,12 +310,7 @@ impl FromStr for Citation {
 
     /// `45 CFR`, `HIPAA` and `§` before it, and spaces, are ignored.
     fn from_str(text: &str) -> Result<Self, NotACitation> {
-        let mut citation: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-        for prefix in ["HIPAA", "45CFR", "§"] {
-            if let Some(rest) = citation.strip_prefix(prefix) {
-                citation = rest.to_owned();
-            }
-        }
+        let citation = bare(text);
         if CONTROLS
             .iter()
             .any(|control| encloses(&citation, control.citation))
@@ -317,6 +319,23 @@ impl FromStr for Citation {
         } else {
             Err(NotACitation)
         }
+    }
+}
+
+/// Without spaces, and without what stands before the number.
+fn bare(text: &str) -> String {
+    let mut bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    for prefix in ["HIPAA", "45CFR", "§"] {
+        if let Some(rest) = bare.strip_prefix(prefix) {
+            bare = rest.to_owned();
+        }
+    }
+    bare
+}
+
+impl Serialize for Citation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -392,6 +411,29 @@ mod tests {
             assert!(!backup.is_within(&at(other)), "{other}");
         }
         assert!(!at("164.308(a)(7)").is_within(&backup));
+    }
+
+    #[test]
+    fn what_cites_a_paragraph_cites_those_that_enclose_it_however_it_is_written() {
+        let cites = |outer: &str, text| outer.parse::<Citation>().unwrap().is_cited_by(text);
+        for (outer, text) in [
+            ("164.308(a)(7)", "164.308(a)(7)"),
+            ("164.308(a)(7)", "45 CFR § 164.308 (a)(7)(ii)(A)"),
+            ("164.308", "HIPAA 164.308(a)(7)(ii)(A)"),
+            ("164.308(a)(7)", "164.308(a)(7)(ii)(Z)"),
+        ] {
+            assert!(cites(outer, text), "{outer} {text}");
+        }
+        for (outer, text) in [
+            ("164.308(a)(7)(ii)(A)", "164.308(a)(7)"),
+            ("164.308(a)(1)", "164.308(a)(10)"),
+            ("164.308(a)(7)(i)", "164.308(a)(7)(ii)"),
+            ("164.308", "164.3081"),
+            ("164.312(a)(2)", "164.312(A)(2)"),
+            ("164.312", ""),
+        ] {
+            assert!(!cites(outer, text), "{outer} {text}");
+        }
     }
 
     #[test]
