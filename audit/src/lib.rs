@@ -8,6 +8,7 @@
 
 mod code;
 mod finding;
+pub mod hold;
 mod keyring;
 mod ledger;
 pub mod list;

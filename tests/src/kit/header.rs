@@ -319,17 +319,17 @@ pub enum Fault {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
+    /// The reason, as `check/code` of a finding that must be there.
+    #[serde(default)]
+    pub because: Option<String>,
     /// Its exit code.
     pub exit: i32,
-    /// Exactly the checks that fail.
+    /// Exactly what fails, the reason and what follows from it, as `check/code`.
     #[serde(default)]
     pub failed: Vec<String>,
-    /// Exactly the checks that could not be made.
+    /// Exactly what could not be checked, in the same form; not compared when it is not given.
     #[serde(default)]
     pub could_not_check: Option<Vec<String>>,
-    /// Words of findings, each of which must stand in one: `check: words`.
-    #[serde(default)]
-    pub says: Vec<String>,
 }
 
 /// What `verify.sh` must say.

@@ -50,6 +50,8 @@ pub struct Host {
     pub key: Arc<PrivateKey>,
     /// Its clock.
     pub now: Timestamp,
+    /// What passes on it from one bundle to the next.
+    pub pace: SignedDuration,
     started_at: Timestamp,
     bucket_uri: String,
     head: Head,
@@ -77,6 +79,7 @@ impl Host {
             host_id: host_id.to_owned(),
             key,
             now,
+            pace: SignedDuration::from_mins(1),
             started_at: now,
             bucket_uri: bucket_uri.to_owned(),
             head: Head::Empty {
@@ -314,7 +317,7 @@ impl Host {
             generated_at: self.now,
             incident,
         });
-        self.now += SignedDuration::from_mins(1);
+        self.now += self.pace;
         Made {
             sealed,
             kind,

@@ -10,6 +10,7 @@ mod destinations;
 mod executors;
 mod exhaustion;
 mod fsck;
+mod hold;
 mod hostile;
 mod incident;
 mod journey;
