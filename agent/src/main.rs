@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use host::config::{Settings, environment};
+use host::config::{self, Settings, environment};
 
 /// Seals incidents that the executor drops into signed evidence bundles.
 ///
@@ -20,7 +20,7 @@ use host::config::{Settings, environment};
 #[command(version, name = "msp-evidence-agent")]
 struct Arguments {
     /// The configuration file.
-    #[arg(long, default_value = "/etc/msp/evidence.toml", value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = config::CONFIG_PATH_VARIABLE, default_value = config::DEFAULT_PATH)]
     config: PathBuf,
 }
 

@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// List or retry drops that could not be sealed.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Check the configuration, or show what counts and where each value comes from.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Check this host: databases, files, chain and deliveries, and with --bucket what the stores hold.
     ///
     /// Every bundle's signature, hash and place in the chain is checked with the public key, every file
@@ -95,6 +98,48 @@ pub(crate) enum Command {
     ///
     /// Example: msp-evidence fsck --bucket
     Fsck(FsckOptions),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration as the services do, and tell all that is wrong with it.
+    ///
+    /// The file, then each *.toml of the folder beside it that ends in .d (evidence.d), in the order
+    /// of their names, then the environment: setting by setting the later one wins, and a list such as
+    /// [[destination]] is replaced as a whole. Every problem is told, with file, line, setting and
+    /// remedy, not only the first. Nothing is changed, and no service needs to run.
+    ///
+    /// Exit codes: 0 the services start with it (warnings may be told); 1 they do not.
+    ///
+    /// Example: msp-evidence config check && systemctl restart msp-evidence-agent
+    Check(ConfigCheckOptions),
+    /// Show the settings, each with the file and line or the variable that it comes from.
+    ///
+    /// No setting is a secret: passwords and credentials are in files that are named and never read
+    /// here.
+    ///
+    /// Example: msp-evidence config show --effective
+    Show(ConfigShowOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigCheckOptions {
+    /// Check this file instead, with its own folder of drop-ins.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ConfigShowOptions {
+    /// Also what nobody set, with its default.
+    #[arg(long)]
+    pub(crate) effective: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

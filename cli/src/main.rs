@@ -4,6 +4,7 @@ mod arguments;
 mod asking;
 mod blocked;
 mod bucket;
+mod config;
 mod conformance;
 mod destination;
 mod fsck;
@@ -59,6 +60,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Reseal(options) => reseal::run(options, config),
         Command::Blocked(command) => blocked::run(command, config),
         Command::Quarantine(command) => quarantine::run(command, config),
+        Command::Config(command) => config::run(command, config),
         Command::Fsck(options) => fsck::run(options, config),
     }
 }

@@ -22,9 +22,10 @@ pub fn store_options(
     let ca = match &destination.ca_file {
         None => None,
         Some(file) => Some(ca_bundle(file).map_err(|problem| {
+            let key = format!("destination.{}.ca_file", destination.destination_id);
             ConfigError::Value {
-                place: settings.source.display().to_string(),
-                key: format!("destination.{}.ca_file", destination.destination_id),
+                place: settings.origins.place(&key),
+                key,
                 value: file.display().to_string(),
                 problem,
                 remedy: "name a PEM file with the certificate of the authority that signed the \
@@ -128,7 +129,7 @@ mod tests {
             (error(), "it is longer than"),
         ] {
             for part in [
-                "/etc/msp/evidence.toml: destination.primary.ca_file = ",
+                "/etc/msp/evidence.toml, line 6: destination.primary.ca_file = ",
                 "ca.pem",
                 problem,
                 "name a PEM file",

@@ -8,34 +8,43 @@ use std::collections::BTreeMap;
 
 use super::ConfigError;
 use super::file::{ConfigFile, DestinationSection, NotSet};
+use super::layer::{Layers, may_be_secret};
+use super::origin::Origin;
 
 /// Every variable of ours starts so.
 pub const PREFIX: &str = "MSP_EVIDENCE_";
 /// The path of the configuration file itself; not a setting inside it.
 pub const CONFIG_PATH_VARIABLE: &str = "MSP_EVIDENCE_CONFIG";
 
-/// Lays the environment over the file. Returns which variable set which setting.
-pub(super) fn apply(
-    file: &mut ConfigFile,
-    env: impl Iterator<Item = (String, String)>,
-) -> Result<BTreeMap<String, String>, ConfigError> {
-    // Sorted, so that the outcome and the first error do not depend on the environment's order.
+/// Lays the environment over the files.
+pub(super) fn apply(layers: &mut Layers, env: &[(String, String)]) {
+    // Sorted, so that the outcome and the order of problems do not depend on the environment's.
     let variables: BTreeMap<String, String> = env
+        .iter()
         .filter(|(name, _)| name.starts_with(PREFIX) && name != CONFIG_PATH_VARIABLE)
+        .cloned()
         .collect();
-    add_new_destinations(file, &variables);
-    let mut origins = BTreeMap::new();
+    add_new_destinations(&mut layers.file, &variables);
     for (variable, value) in variables {
-        let setting = set(file, &variable[PREFIX.len()..], &value).map_err(|problem| {
-            ConfigError::Variable {
-                variable: variable.clone(),
-                value: value.clone(),
-                problem,
+        match set(&mut layers.file, &variable[PREFIX.len()..], &value) {
+            Ok(setting) => {
+                layers.refused.remove(&setting);
+                layers.origins.set(setting, Origin::Variable(variable));
             }
-        })?;
-        origins.insert(setting, variable);
+            Err(problem) => {
+                let value = if may_be_secret(&variable) {
+                    "(hidden)".to_owned()
+                } else {
+                    format!("{value:?}")
+                };
+                layers.problems.push(ConfigError::Variable {
+                    variable,
+                    value,
+                    problem,
+                });
+            }
+        }
     }
-    Ok(origins)
 }
 
 /// Variables of AWS's tools that would redirect every bucket at once, and the setting that does it
@@ -99,14 +108,7 @@ fn set(file: &mut ConfigFile, name: &str, value: &str) -> Result<String, String>
     let parts: Vec<&str> = name.split("__").collect();
     let lower = |part: &str| part.to_ascii_lowercase();
     let (path, result) = match parts[..] {
-        ["CLIENT_ID"] => {
-            file.client_id = Some(value.to_owned());
-            ("client_id".to_owned(), Ok(()))
-        }
-        ["HOST_ID"] => {
-            file.host_id = Some(value.to_owned());
-            ("host_id".to_owned(), Ok(()))
-        }
+        [key] => (lower(key), file.set("", &lower(key), value)),
         ["DESTINATION", spelled, key] => {
             let Some(destination) = find(file, spelled) else {
                 return Err(format!(
@@ -126,14 +128,9 @@ fn set(file: &mut ConfigFile, name: &str, value: &str) -> Result<String, String>
         [section, key] => {
             let (section, key) = (lower(section), lower(key));
             let result = match section.as_str() {
-                "paths" => file.paths.set(&key, value),
-                "signing" => file.signing.set(&key, value),
-                "drop" => file.drop.set(&key, value),
-                "agent" => file.agent.set(&key, value),
-                "retention" => file.retention.set(&key, value),
-                "uploader" => file.uploader.set(&key, value),
-                "log" => file.log.set(&key, value),
-                _ => Err(NotSet::UnknownKey),
+                // One that bears no name is none of ours.
+                "" => Err(NotSet::UnknownKey),
+                section => file.set(section, &key, value),
             };
             (format!("{section}.{key}"), result)
         }

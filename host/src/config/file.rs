@@ -1,10 +1,10 @@
 //! The raw configuration file: every key there is, each optional, nothing checked but its type.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
-
-use super::ConfigError;
+use toml::Spanned;
+use toml::de::{DeValue, ValueDeserializer};
 
 /// A user's name or number.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -81,20 +81,25 @@ pub(super) enum NotSet {
     Expected(&'static str),
 }
 
-/// One list of keys, from which both the file's reader and the environment's come, so that no
+/// A value as a file writes it.
+fn from_toml<T: FromText + for<'de> Deserialize<'de>>(
+    value: Spanned<DeValue<'_>>,
+) -> Result<T, NotSet> {
+    T::deserialize(ValueDeserializer::from(value)).map_err(|_| NotSet::Expected(T::EXPECTED))
+}
+
+/// One list of keys, from which both the files' reader and the environment's come, so that no
 /// setting can be reached by one and not by the other.
 macro_rules! section {
     ($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, Deserialize)]
-        #[serde(deny_unknown_fields)]
+        #[derive(Debug, Clone, Default)]
         pub(super) struct $name {
             $(pub(super) $field: Option<$type>,)*
         }
 
         impl $name {
-            /// The keys of this section, for the test of the commented example.
-            #[cfg(test)]
+            /// The keys of this section.
             pub(super) const KEYS: &[&str] = &[$(stringify!($field)),*];
 
             /// Sets one key from an environment variable's text.
@@ -105,6 +110,19 @@ macro_rules! section {
                             .ok_or(NotSet::Expected(<$type as FromText>::EXPECTED))?;
                         self.$field = Some(value);
                     })*
+                    _ => return Err(NotSet::UnknownKey),
+                }
+                Ok(())
+            }
+
+            /// Sets one key from a file's value.
+            pub(super) fn set_toml(
+                &mut self,
+                key: &str,
+                value: Spanned<DeValue<'_>>,
+            ) -> Result<(), NotSet> {
+                match key {
+                    $(stringify!($field) => self.$field = Some(from_toml(value)?),)*
                     _ => return Err(NotSet::UnknownKey),
                 }
                 Ok(())
@@ -214,55 +232,88 @@ section! {
     }
 }
 
-/// The whole file.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+section! {
+    /// What stands above the first section.
+    TopSection {
+        client_id: String,
+        host_id: String,
+    }
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default)]
 pub(super) struct ConfigFile {
-    pub(super) client_id: Option<String>,
-    pub(super) host_id: Option<String>,
-    #[serde(default)]
+    pub(super) top: TopSection,
     pub(super) paths: PathsSection,
-    #[serde(default)]
     pub(super) signing: SigningSection,
-    #[serde(default)]
     pub(super) drop: DropSection,
-    #[serde(default)]
     pub(super) agent: AgentSection,
-    #[serde(default)]
     pub(super) retention: RetentionSection,
-    #[serde(default)]
     pub(super) destination: Vec<DestinationSection>,
-    #[serde(default)]
     pub(super) uploader: UploaderSection,
-    #[serde(default)]
     pub(super) log: LogSection,
 }
 
+/// Every section in single brackets, in the order of the example.
+pub(super) const SECTIONS: [&str; 7] = [
+    "paths",
+    "signing",
+    "drop",
+    "agent",
+    "retention",
+    "uploader",
+    "log",
+];
+
+/// The keys of a section; of the top for `""`.
+pub(super) fn keys_of(section: &str) -> &'static [&'static str] {
+    match section {
+        "" => TopSection::KEYS,
+        "paths" => PathsSection::KEYS,
+        "signing" => SigningSection::KEYS,
+        "drop" => DropSection::KEYS,
+        "agent" => AgentSection::KEYS,
+        "retention" => RetentionSection::KEYS,
+        "destination" => DestinationSection::KEYS,
+        "uploader" => UploaderSection::KEYS,
+        "log" => LogSection::KEYS,
+        _ => &[],
+    }
+}
+
 impl ConfigFile {
-    /// Parses TOML; refuses unknown keys, naming the line.
-    pub(super) fn parse(text: &str, source: &Path) -> Result<Self, ConfigError> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start.min(text.len()));
-            let line = text[..start].matches('\n').count() + 1;
-            let excerpt = text
-                .lines()
-                .nth(line - 1)
-                .unwrap_or_default()
-                .trim()
-                .to_owned();
-            let problem = error.message().trim().replace('\n', " ");
-            let remedy = if problem.starts_with("unknown field") {
-                "correct the spelling, or move the key to its section"
-            } else {
-                "correct the line; the example evidence.toml shows each key with its type"
-            };
-            ConfigError::Syntax {
-                path: source.to_owned(),
-                line,
-                excerpt,
-                problem,
-                remedy,
-            }
-        })
+    /// Sets one key of a section (`""` is the top) from an environment variable's text.
+    pub(super) fn set(&mut self, section: &str, key: &str, text: &str) -> Result<(), NotSet> {
+        match section {
+            "" => self.top.set(key, text),
+            "paths" => self.paths.set(key, text),
+            "signing" => self.signing.set(key, text),
+            "drop" => self.drop.set(key, text),
+            "agent" => self.agent.set(key, text),
+            "retention" => self.retention.set(key, text),
+            "uploader" => self.uploader.set(key, text),
+            "log" => self.log.set(key, text),
+            _ => Err(NotSet::UnknownKey),
+        }
+    }
+
+    /// Sets one key of a section (`""` is the top) from a file's value.
+    pub(super) fn set_toml(
+        &mut self,
+        section: &str,
+        key: &str,
+        value: Spanned<DeValue<'_>>,
+    ) -> Result<(), NotSet> {
+        match section {
+            "" => self.top.set_toml(key, value),
+            "paths" => self.paths.set_toml(key, value),
+            "signing" => self.signing.set_toml(key, value),
+            "drop" => self.drop.set_toml(key, value),
+            "agent" => self.agent.set_toml(key, value),
+            "retention" => self.retention.set_toml(key, value),
+            "uploader" => self.uploader.set_toml(key, value),
+            "log" => self.log.set_toml(key, value),
+            _ => Err(NotSet::UnknownKey),
+        }
     }
 }

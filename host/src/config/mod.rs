@@ -1,12 +1,17 @@
-//! `/etc/msp/evidence.toml`, parsed and validated.
+//! `/etc/msp/evidence.toml`, its drop-ins and the environment, parsed and validated.
 //!
-//! Text becomes a raw [`file::ConfigFile`] that refuses unknown keys, the environment is laid over
-//! it, and only then is it checked as a whole and turned into [`Settings`]. Nothing outside this
-//! module sees a setting that was not validated.
+//! Text becomes a raw [`file::ConfigFile`], in which each drop-in and then the environment replace
+//! single settings; only then is it checked as a whole and turned into [`Settings`]. Nothing
+//! outside this module sees a setting that was not validated. Every problem is collected, so that
+//! an operator is told everything at once.
 
+mod drop_ins;
+mod effective;
 mod environment;
 mod error;
 mod file;
+mod layer;
+mod origin;
 mod places;
 mod settings;
 #[cfg(test)]
@@ -14,13 +19,19 @@ mod tests;
 mod validate;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 
+use layer::Layers;
+
+pub use drop_ins::folder as drop_in_folder;
+pub use effective::Setting;
 pub use environment::{CONFIG_PATH_VARIABLE, PREFIX as ENVIRONMENT_PREFIX};
 pub use error::ConfigError;
+pub use origin::{Origin, Origins};
 pub use settings::{
     AgentSettings, DestinationSettings, DropSettings, LogFormat, LogSettings, OnSealed, Paths,
-    Settings, Signing, UploaderSettings,
+    RetentionSettings, Settings, Signing, UploaderSettings,
 };
 
 /// Where the configuration is, unless `--config` or [`CONFIG_PATH_VARIABLE`] says otherwise.
@@ -36,34 +47,33 @@ pub const RETENTION_MAX_DAYS: u32 = 36_500;
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
 impl Settings {
-    /// Reads, parses and validates the file, with the environment laid over it.
+    /// Reads, parses and validates the file, with its drop-ins and then the environment laid over
+    /// it.
     ///
     /// `env` is usually [`environment`]; variables without our prefix are ignored.
     ///
     /// # Errors
-    /// When the file cannot be read, or anything in it or in the environment is not valid.
+    /// When a file cannot be read, or anything in one or in the environment is not valid: all that
+    /// is wrong, not the first of it.
     pub fn load(
         path: &Path,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        use std::io::Read as _;
-        let unreadable = |source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        file.take(FILE_MAX_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(unreadable)?;
-        // Half a file would be settings that nobody wrote.
-        if text.len() as u64 > FILE_MAX_BYTES {
-            return Err(unreadable(std::io::ErrorKind::FileTooLarge.into()));
+        let mut layers = Layers::new(path);
+        match read(path) {
+            Ok(text) => layers.lay(&text, path),
+            Err(source) => {
+                return Err(ConfigError::Unreadable {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
         }
-        Self::parse(&text, path, env)
+        drop_ins::lay(&mut layers, path);
+        finish(layers, env)
     }
 
-    /// Parses and validates text; `source` names it in messages.
+    /// Parses and validates text; `source` names it in messages. No drop-in is looked for.
     ///
     /// # Errors
     /// When anything in it or in the environment is not valid.
@@ -72,14 +82,50 @@ impl Settings {
         source: &Path,
         env: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut file = file::ConfigFile::parse(text, source)?;
-        let env: Vec<(String, String)> = env.collect();
-        let not_followed = environment::not_followed(&env);
-        let origins = environment::apply(&mut file, env.into_iter())?;
-        let mut settings = validate::settings(file, &places::Places::new(source, origins))?;
-        settings.warnings.extend(not_followed);
-        Ok(settings)
+        let mut layers = Layers::new(source);
+        layers.lay(text, source);
+        finish(layers, env)
     }
+}
+
+/// The environment, and the judgement of the whole.
+fn finish(
+    mut layers: Layers,
+    env: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, ConfigError> {
+    layers.lay_environment(&env.collect::<Vec<_>>());
+    let Layers {
+        file,
+        origins,
+        mut problems,
+        refused,
+        warnings,
+    } = layers;
+    // What a file that could not be understood says is not known: no value can be judged.
+    if problems.iter().any(ConfigError::hides_others) {
+        return Err(ConfigError::of(problems).unwrap_or_else(|| ConfigError::Several(Vec::new())));
+    }
+    let (mut settings, invalid) = validate::settings(file, &origins, &refused);
+    problems.extend(invalid);
+    if let Some(error) = ConfigError::of(problems) {
+        return Err(error);
+    }
+    settings.warnings.extend(warnings);
+    settings.origins = origins;
+    Ok(settings)
+}
+
+/// A whole file as text.
+fn read(path: &Path) -> io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text)?;
+    // Half a file would be settings that nobody wrote.
+    if text.len() as u64 > FILE_MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
 }
 
 /// This process's environment, without what is not UTF-8 (no setting of ours is).

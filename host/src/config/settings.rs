@@ -4,12 +4,17 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::origin::Origins;
+
 /// Everything in `/etc/msp/evidence.toml`, validated, with defaults and environment applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Settings {
-    /// The file it came from, for messages.
+    /// The configuration file, for messages.
     #[serde(skip)]
     pub source: PathBuf,
+    /// Which setting came from which file or variable.
+    #[serde(skip)]
+    pub origins: Origins,
     /// SHA-256 of the effective settings, attested in custody.
     #[serde(skip)]
     pub sha256: evidence::digest::Sha256,
@@ -25,6 +30,9 @@ pub struct Settings {
     pub drop: DropSettings,
     /// How the agent seals and keeps.
     pub agent: AgentSettings,
+    /// What `[retention]` says; each destination has its own effective values.
+    #[serde(skip)]
+    pub retention: RetentionSettings,
     /// Where evidence goes; at least one, ids unique.
     pub destinations: Vec<DestinationSettings>,
     /// How the uploader works.
@@ -114,6 +122,19 @@ pub struct AgentSettings {
     pub min_local_age_days: u32,
     /// Sealing stops when the state folder has fewer free bytes.
     pub min_free_bytes: u64,
+}
+
+/// `[retention]`: what holds for destinations that say nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RetentionSettings {
+    /// Lock for so many days.
+    pub days: u32,
+    /// Added on top, in seconds.
+    pub margin_secs: u64,
+    /// Less than six years is meant.
+    pub acknowledge_shorter_than_six_years: bool,
+    /// More than ten years is meant.
+    pub acknowledge_longer_than_ten_years: bool,
 }
 
 /// One S3 bucket and prefix.

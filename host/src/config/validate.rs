@@ -1,5 +1,6 @@
 //! From a raw file to settings that hold: defaults, ranges, and what must fit together.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,10 @@ use evidence::digest::Sha256;
 use evidence::handover::is_safe_name;
 
 use super::ConfigError;
-use super::file::{ConfigFile, DropSection, LogSection, Owner, PathsSection, SigningSection};
+use super::file::{
+    ConfigFile, DropSection, LogSection, Owner, PathsSection, SigningSection, UploaderSection,
+};
+use super::origin::Origins;
 use super::places::Places;
 use super::settings::{
     AgentSettings, DropSettings, LogFormat, LogSettings, OnSealed, Paths, Settings, Signing,
@@ -20,25 +24,32 @@ mod reach;
 
 const DAY_SECS: u64 = 86_400;
 
-/// Validates the whole file.
-pub(super) fn settings(file: ConfigFile, places: &Places) -> Result<Settings, ConfigError> {
+/// Validates the whole. What is returned beside a problem is not to be used.
+pub(super) fn settings(
+    file: ConfigFile,
+    origins: &Origins,
+    refused: &BTreeSet<String>,
+) -> (Settings, Vec<ConfigError>) {
+    let collected = Places::new(origins, refused);
+    let places = &collected;
     let mut warnings = Vec::new();
-    let client_id = match given(file.client_id) {
-        Some(id) => safe_id(places, "client_id", id)?,
+    let client_id = match given(file.top.client_id) {
+        Some(id) => safe_id(places, "client_id", id),
         None => {
-            return Err(places.missing(
+            places.missing(
                 "client_id",
                 "set it to the client's short name, such as client_id = \"clinic-012\"; it is \
                  part of every object key and must never change",
-            ));
+            );
+            String::new()
         }
     };
-    let host_id = match given(file.host_id) {
-        Some(id) => safe_id(places, "host_id", id)?,
-        None => host_id_of_machine(places, &mut warnings)?,
+    let host_id = match given(file.top.host_id) {
+        Some(id) => safe_id(places, "host_id", id),
+        None => host_id_of_machine(places, &mut warnings),
     };
-    let paths = paths(file.paths, places)?;
-    let drop = drop_contract(file.drop, &paths, places)?;
+    let paths = paths(file.paths, places);
+    let drop = drop_contract(file.drop, &paths, places);
     let agent = AgentSettings {
         group_limit: count(
             places,
@@ -46,42 +57,44 @@ pub(super) fn settings(file: ConfigFile, places: &Places) -> Result<Settings, Co
             file.agent.group_limit,
             64,
             1..=1024,
-        )?,
+        ),
         min_local_age_days: within(
             places,
             "agent.min_local_age_days",
             file.agent.min_local_age_days,
             90,
             1..=super::RETENTION_MAX_DAYS,
-        )?,
+        ),
         min_free_bytes: within(
             places,
             "agent.min_free_bytes",
             file.agent.min_free_bytes,
             256 << 20,
             0..=1 << 50,
-        )?,
+        ),
     };
     let destinations =
-        destination::destinations(file.destination, &file.retention, places, &mut warnings)?;
+        destination::destinations(file.destination, &file.retention, places, &mut warnings);
     let mut settings = Settings {
-        source: places.file().to_owned(),
+        source: origins.files().first().cloned().unwrap_or_default(),
+        origins: origins.clone(),
         sha256: Sha256::of(b""),
         client_id,
         host_id,
-        signing: signing(file.signing, places)?,
+        signing: signing(file.signing, places),
         drop,
         agent,
+        retention: destination::retention(&file.retention),
         destinations,
-        uploader: uploader(&file.uploader, places)?,
-        log: log(file.log, places)?,
+        uploader: uploader(&file.uploader, places),
+        log: log(file.log, places),
         paths,
         warnings,
     };
     // Of the effective settings, so that a comment changes nothing and a variable does. Plain
     // structs of text and numbers always serialise.
     settings.sha256 = Sha256::of(&serde_json::to_vec(&settings).unwrap_or_default());
-    Ok(settings)
+    (settings, collected.into_problems())
 }
 
 /// Empty text means "not set", so that a variable can also take a setting back.
@@ -93,37 +106,36 @@ fn given_path(path: Option<PathBuf>) -> Option<PathBuf> {
     path.filter(|path| !path.as_os_str().is_empty())
 }
 
-fn safe_id(places: &Places, key: &str, id: String) -> Result<String, ConfigError> {
-    if is_safe_name(&id) {
-        return Ok(id);
+fn safe_id(places: &Places, key: &str, id: String) -> String {
+    if !is_safe_name(&id) {
+        places.problem(
+            key,
+            format!("{id:?}"),
+            "it becomes part of object keys",
+            "use letters, digits, `.`, `_` and `-` only, not starting with a dot, at most 128",
+        );
     }
-    Err(places.error(
-        key,
-        format!("{id:?}"),
-        "it becomes part of object keys",
-        "use letters, digits, `.`, `_` and `-` only, not starting with a dot, at most 128",
-    ))
+    id
 }
 
-fn host_id_of_machine(places: &Places, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+fn host_id_of_machine(places: &Places, warnings: &mut Vec<String>) -> String {
     let name = nix::sys::utsname::uname()
         .map(|uname| uname.nodename().to_string_lossy().into_owned())
         .unwrap_or_default();
     let id = sanitised(&name);
     if !is_safe_name(&id) {
-        return Err(places.missing(
+        places.missing(
             "host_id",
             format!("the machine's name {name:?} gives none; set host_id"),
-        ));
-    }
-    if id == "localhost" {
+        );
+    } else if id == "localhost" {
         warnings.push(
             "host_id is \"localhost\", taken from the machine's name; set host_id, so that two \
              hosts never share one"
                 .to_owned(),
         );
     }
-    Ok(id)
+    id
 }
 
 /// A machine's name as an id: lower case, everything unusual a hyphen.
@@ -141,27 +153,28 @@ fn sanitised(name: &str) -> String {
     id
 }
 
+/// The value, or a problem when it is out of range.
 fn within<T: Copy + PartialOrd + Display>(
     places: &Places,
     key: &str,
     value: Option<T>,
     default: T,
     range: RangeInclusive<T>,
-) -> Result<T, ConfigError> {
+) -> T {
     let value = value.unwrap_or(default);
-    if range.contains(&value) {
-        return Ok(value);
+    if !range.contains(&value) {
+        places.problem(
+            key,
+            value,
+            "it is out of range",
+            format!(
+                "use {} to {}; the default is {default}",
+                range.start(),
+                range.end()
+            ),
+        );
     }
-    Err(places.error(
-        key,
-        value,
-        "it is out of range",
-        format!(
-            "use {} to {}; the default is {default}",
-            range.start(),
-            range.end()
-        ),
-    ))
+    value
 }
 
 fn count(
@@ -170,64 +183,67 @@ fn count(
     value: Option<u64>,
     default: u64,
     range: RangeInclusive<u64>,
-) -> Result<usize, ConfigError> {
-    let value = within(places, key, value, default, range)?;
-    usize::try_from(value)
-        .map_err(|_| places.error(key, value, "it is too large here", "use a smaller number"))
+) -> usize {
+    let value = within(places, key, value, default, range);
+    usize::try_from(value).unwrap_or_else(|_| {
+        places.problem(key, value, "it is too large here", "use a smaller number");
+        usize::MAX
+    })
 }
 
-fn absolute(places: &Places, key: &str, path: PathBuf) -> Result<PathBuf, ConfigError> {
+fn absolute(places: &Places, key: &str, path: PathBuf) -> PathBuf {
     let plain = path
         .components()
         .all(|c| !matches!(c, std::path::Component::ParentDir));
-    if path.is_absolute() && plain {
-        return Ok(path);
+    if !path.is_absolute() || !plain {
+        places.problem(
+            key,
+            path.display(),
+            "it is not an absolute path",
+            "write the whole path from `/`, without `..`",
+        );
     }
-    Err(places.error(
-        key,
-        path.display(),
-        "it is not an absolute path",
-        "write the whole path from `/`, without `..`",
-    ))
+    path
 }
 
-fn paths(section: PathsSection, places: &Places) -> Result<Paths, ConfigError> {
+fn paths(section: PathsSection, places: &Places) -> Paths {
     let state_dir = given_path(section.state_dir).unwrap_or_else(|| "/var/lib/msp".into());
-    let state_dir = absolute(places, "paths.state_dir", state_dir)?;
-    let place = |name: &str, path: Option<PathBuf>| {
-        let path = given_path(path).unwrap_or_else(|| state_dir.join(name));
-        absolute(places, &format!("paths.{name}"), path)
+    let state_dir = absolute(places, "paths.state_dir", state_dir);
+    let place = |name: &str, path: Option<PathBuf>| match given_path(path) {
+        Some(path) => absolute(places, &format!("paths.{name}"), path),
+        // As good or as bad as the state folder, of which all is said.
+        None => state_dir.join(name),
     };
     let paths = Paths {
-        drop: place("drop", section.drop)?,
-        spool: place("spool", section.spool)?,
-        evidence: place("evidence", section.evidence)?,
-        outbox: place("outbox", section.outbox)?,
-        receipts: place("receipts", section.receipts)?,
-        delivery: place("delivery", section.delivery)?,
-        quarantine: place("quarantine", section.quarantine)?,
-        requests: place("requests", section.requests)?,
+        drop: place("drop", section.drop),
+        spool: place("spool", section.spool),
+        evidence: place("evidence", section.evidence),
+        outbox: place("outbox", section.outbox),
+        receipts: place("receipts", section.receipts),
+        delivery: place("delivery", section.delivery),
+        quarantine: place("quarantine", section.quarantine),
+        requests: place("requests", section.requests),
         machine_id: absolute(
             places,
             "paths.machine_id",
             given_path(section.machine_id).unwrap_or_else(|| "/etc/machine-id".into()),
-        )?,
+        ),
         state_dir,
     };
     let named = named_paths(&paths);
     for (i, (name, path)) in named.iter().enumerate() {
         for (other_name, other) in &named[..i] {
             if path.starts_with(other) || other.starts_with(path) {
-                return Err(places.error(
+                places.problem(
                     &format!("paths.{name}"),
                     path.display(),
                     format!("it overlaps with paths.{other_name}, {}", other.display()),
                     "give each its own folder, none inside another: they belong to different users",
-                ));
+                );
             }
         }
     }
-    Ok(paths)
+    paths
 }
 
 fn named_paths(paths: &Paths) -> [(&'static str, &Path); 8] {
@@ -243,19 +259,23 @@ fn named_paths(paths: &Paths) -> [(&'static str, &Path); 8] {
     ]
 }
 
-fn signing(section: SigningSection, places: &Places) -> Result<Signing, ConfigError> {
+fn signing(section: SigningSection, places: &Places) -> Signing {
     let key =
         given_path(section.key).unwrap_or_else(|| "/etc/msp/signing-keys/evidence.key".into());
-    let key = absolute(places, "signing.key", key)?;
-    let public_key = given_path(section.public_key).unwrap_or_else(|| key.with_extension("pub"));
-    let digest_key =
-        given_path(section.digest_key).unwrap_or_else(|| key.with_file_name("digest.key"));
+    let key = absolute(places, "signing.key", key);
+    let beside = |name: &str, path: Option<PathBuf>, default: PathBuf| match given_path(path) {
+        Some(path) => absolute(places, &format!("signing.{name}"), path),
+        None => default,
+    };
     let signing = Signing {
-        public_key: absolute(places, "signing.public_key", public_key)?,
-        digest_key: absolute(places, "signing.digest_key", digest_key)?,
+        public_key: beside("public_key", section.public_key, key.with_extension("pub")),
+        digest_key: beside(
+            "digest_key",
+            section.digest_key,
+            key.with_file_name("digest.key"),
+        ),
         password_file: given_path(section.password_file)
-            .map(|path| absolute(places, "signing.password_file", path))
-            .transpose()?,
+            .map(|path| absolute(places, "signing.password_file", path)),
         key,
     };
     let mut seen = vec![("key", &signing.key)];
@@ -267,67 +287,63 @@ fn signing(section: SigningSection, places: &Places) -> Result<Signing, ConfigEr
     for (name, path) in others {
         let Some(path) = path else { continue };
         if let Some((other, _)) = seen.iter().find(|(_, seen)| *seen == path) {
-            return Err(places.error(
+            places.problem(
                 &format!("signing.{name}"),
                 path.display(),
                 format!("it is the same file as signing.{other}"),
                 "give each its own file",
-            ));
+            );
         }
         seen.push((name, path));
     }
-    Ok(signing)
+    signing
 }
 
-fn drop_contract(
-    section: DropSection,
-    paths: &Paths,
-    places: &Places,
-) -> Result<DropSettings, ConfigError> {
+fn drop_contract(section: DropSection, paths: &Paths, places: &Places) -> DropSettings {
     let on_sealed = match section.on_sealed.as_deref() {
         None | Some("remove") => OnSealed::Remove,
         Some("archive") => OnSealed::Archive,
         Some(other) => {
-            return Err(places.error(
+            places.problem(
                 "drop.on_sealed",
                 format!("{other:?}"),
                 "it is not known",
                 "use \"remove\" or \"archive\"",
-            ));
+            );
+            OnSealed::Remove
         }
     };
-    let archive_dir = given_path(section.archive_dir)
-        .map(|path| absolute(places, "drop.archive_dir", path))
-        .transpose()?;
+    let archive_dir =
+        given_path(section.archive_dir).map(|path| absolute(places, "drop.archive_dir", path));
     if on_sealed == OnSealed::Archive && archive_dir.is_none() {
-        return Err(places.missing(
+        places.missing(
             "drop.archive_dir",
             "drop.on_sealed = \"archive\" needs a folder on the same file system as the drops",
-        ));
+        );
     }
     if let Some(dir) = &archive_dir
         && let Some((name, _)) = named_paths(paths)
             .iter()
             .find(|(_, p)| dir.starts_with(p) || p.starts_with(dir))
     {
-        return Err(places.error(
+        places.problem(
             "drop.archive_dir",
             dir.display(),
             format!("it overlaps with paths.{name}"),
             "give it a folder of its own",
-        ));
+        );
     }
-    Ok(DropSettings {
+    DropSettings {
         on_sealed,
         archive_dir,
-        allowed_owners: owners(section.allowed_owners.unwrap_or_default(), places)?,
+        allowed_owners: owners(section.allowed_owners.unwrap_or_default(), places),
         rescan_secs: within(
             places,
             "drop.rescan_secs",
             section.rescan_secs,
             30,
             30..=DAY_SECS,
-        )?,
+        ),
         max_document_bytes: within(
             places,
             "drop.max_document_bytes",
@@ -335,15 +351,15 @@ fn drop_contract(
             16 << 20,
             // A bundle is stored in one request, of at most 64 MB, and is longer than its drop.
             1024..=24 << 20,
-        )?,
-        max_depth: count(places, "drop.max_depth", section.max_depth, 64, 8..=100)?,
+        ),
+        max_depth: count(places, "drop.max_depth", section.max_depth, 64, 8..=100),
         max_artifacts: count(
             places,
             "drop.max_artifacts",
             section.max_artifacts,
             1000,
             1..=2000,
-        )?,
+        ),
         max_artifact_bytes: within(
             places,
             "drop.max_artifact_bytes",
@@ -351,90 +367,85 @@ fn drop_contract(
             1 << 40,
             // The largest object of Amazon S3.
             1024..=5 << 40,
-        )?,
-    })
+        ),
+    }
 }
 
-fn owners(owners: Vec<Owner>, places: &Places) -> Result<Vec<u32>, ConfigError> {
+fn owners(owners: Vec<Owner>, places: &Places) -> Vec<u32> {
     let mut uids = Vec::with_capacity(owners.len());
     for owner in owners {
-        uids.push(match owner {
-            Owner::Uid(uid) => uid,
+        match owner {
+            Owner::Uid(uid) => uids.push(uid),
             Owner::Name(name) => match nix::unistd::User::from_name(&name) {
-                Ok(Some(user)) => user.uid.as_raw(),
-                Ok(None) | Err(_) => {
-                    return Err(places.error(
-                        "drop.allowed_owners",
-                        format!("{name:?}"),
-                        "there is no such user on this machine",
-                        "create the user, correct the name, or give the numeric uid",
-                    ));
-                }
+                Ok(Some(user)) => uids.push(user.uid.as_raw()),
+                Ok(None) | Err(_) => places.problem(
+                    "drop.allowed_owners",
+                    format!("{name:?}"),
+                    "there is no such user on this machine",
+                    "create the user, correct the name, or give the numeric uid",
+                ),
             },
-        });
+        }
     }
     uids.sort_unstable();
     uids.dedup();
-    Ok(uids)
+    uids
 }
 
-fn uploader(
-    section: &super::file::UploaderSection,
-    places: &Places,
-) -> Result<UploaderSettings, ConfigError> {
+fn uploader(section: &UploaderSection, places: &Places) -> UploaderSettings {
     let secs = |key: &str, value, default, range| {
         within(places, &format!("uploader.{key}"), value, default, range)
     };
     let settings = UploaderSettings {
-        in_flight: count(places, "uploader.in_flight", section.in_flight, 16, 1..=256)?,
+        in_flight: count(places, "uploader.in_flight", section.in_flight, 16, 1..=256),
         backoff_max_secs: secs(
             "backoff_max_secs",
             section.backoff_max_secs,
             900,
             1..=DAY_SECS,
-        )?,
-        backoff_min_ms: secs("backoff_min_ms", section.backoff_min_ms, 500, 10..=60_000)?,
+        ),
+        backoff_min_ms: secs("backoff_min_ms", section.backoff_min_ms, 500, 10..=60_000),
         park_probe_secs: secs(
             "park_probe_secs",
             section.park_probe_secs,
             180,
             1..=DAY_SECS,
-        )?,
+        ),
         preflight_secs: secs(
             "preflight_secs",
             section.preflight_secs,
             DAY_SECS,
             10..=7 * DAY_SECS,
-        )?,
-        rescan_secs: secs("rescan_secs", section.rescan_secs, 30, 30..=DAY_SECS)?,
+        ),
+        rescan_secs: secs("rescan_secs", section.rescan_secs, 30, 30..=DAY_SECS),
         request_timeout_secs: secs(
             "request_timeout_secs",
             section.request_timeout_secs,
             60,
             1..=3600,
-        )?,
+        ),
         content_md5: section.content_md5.unwrap_or(true),
     };
-    if settings.backoff_min_ms > settings.backoff_max_secs * 1000 {
-        return Err(places.error(
+    if settings.backoff_min_ms > settings.backoff_max_secs.saturating_mul(1000) {
+        places.problem(
             "uploader.backoff_min_ms",
             settings.backoff_min_ms,
             "it is more than uploader.backoff_max_secs",
             "lower it, or raise the other",
-        ));
+        );
     }
-    Ok(settings)
+    settings
 }
 
-fn log(section: LogSection, places: &Places) -> Result<LogSettings, ConfigError> {
+fn log(section: LogSection, places: &Places) -> LogSettings {
     let filter = given(section.filter).unwrap_or_else(|| "info".to_owned());
     if !crate::logging::is_filter(&filter) {
-        return Err(places.error(
+        places.problem(
             "log.filter",
             format!("{filter:?}"),
             "it is not a tracing filter",
             "use a level (error, warn, info, debug, trace), or such as \"info,agent=debug\"",
-        ));
+        );
     }
     let format = match section.format.as_deref() {
         None | Some("auto") => LogFormat::Auto,
@@ -442,15 +453,16 @@ fn log(section: LogSection, places: &Places) -> Result<LogSettings, ConfigError>
         Some("json") => LogFormat::Json,
         Some("journald") => LogFormat::Journald,
         Some(other) => {
-            return Err(places.error(
+            places.problem(
                 "log.format",
                 format!("{other:?}"),
                 "it is not known",
                 "use \"auto\", \"human\", \"json\" or \"journald\"",
-            ));
+            );
+            LogFormat::Auto
         }
     };
-    Ok(LogSettings { filter, format })
+    LogSettings { filter, format }
 }
 
 #[cfg(test)]

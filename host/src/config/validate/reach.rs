@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::{absolute, given, given_path};
-use crate::config::ConfigError;
 use crate::config::file::DestinationSection;
 use crate::config::places::Places;
 
@@ -24,60 +23,58 @@ pub(super) fn reach(
     section: &mut DestinationSection,
     places: &Places,
     warnings: &mut Vec<String>,
-) -> Result<Reach, ConfigError> {
+) -> Reach {
     let key = |name: &str| format!("destination.{id}.{name}");
     let endpoint = given(section.endpoint.take());
     if let Some(url) = &endpoint {
-        check_endpoint(url, &key("endpoint"), places, warnings)?;
+        check_endpoint(url, &key("endpoint"), places, warnings);
     }
     let of_aws = |name: &str, chosen: Option<bool>| {
         let chosen = chosen.unwrap_or(false);
         if chosen && endpoint.is_some() {
-            return Err(places.error(
+            places.problem(
                 &key(name),
                 chosen,
                 "it chooses among AWS's own endpoints, and endpoint is set",
                 "remove one of the two",
-            ));
+            );
         }
-        Ok(chosen)
+        chosen
     };
     let path = |name: &str, path: Option<PathBuf>| {
-        given_path(path)
-            .map(|path| absolute(places, &key(name), path))
-            .transpose()
+        given_path(path).map(|path| absolute(places, &key(name), path))
     };
-    let ca_file = path("ca_file", section.ca_file.take())?;
+    let ca_file = path("ca_file", section.ca_file.take());
     if let (Some(file), Some(url)) = (&ca_file, &endpoint)
         && url.starts_with("http://")
     {
-        return Err(places.error(
+        places.problem(
             &key("ca_file"),
             file.display(),
             "endpoint is not encrypted, so there is no certificate to check",
             "use https in endpoint, or remove ca_file",
-        ));
+        );
     }
     let sse_kms_key_id = given(section.sse_kms_key_id.take());
     if let Some(id) = &sse_kms_key_id
         && !is_kms_key(id)
     {
-        return Err(places.error(
+        places.problem(
             &key("sse_kms_key_id"),
             format!("{id:?}"),
             "it is not the name of a KMS key",
             "use the key's id, its ARN, or alias/NAME",
-        ));
+        );
     }
-    Ok(Reach {
-        use_dual_stack: of_aws("use_dual_stack", section.use_dual_stack)?,
-        use_fips: of_aws("use_fips", section.use_fips)?,
+    Reach {
+        use_dual_stack: of_aws("use_dual_stack", section.use_dual_stack),
+        use_fips: of_aws("use_fips", section.use_fips),
         profile: given(section.profile.take()),
-        credentials_file: path("credentials_file", section.credentials_file.take())?,
+        credentials_file: path("credentials_file", section.credentials_file.take()),
         endpoint,
         ca_file,
         sse_kms_key_id,
-    })
+    }
 }
 
 /// A key's id, `alias/…` or an ARN (AWS KMS API Reference, "KeyId": at most 2,048 characters).
@@ -86,12 +83,7 @@ fn is_kms_key(id: &str) -> bool {
     id.len() <= 2048 && id.bytes().all(usual)
 }
 
-fn check_endpoint(
-    url: &str,
-    key: &str,
-    places: &Places,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+fn check_endpoint(url: &str, key: &str, places: &Places, warnings: &mut Vec<String>) {
     let (rest, encrypted) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (rest, true),
         (None, Some(rest)) => (rest, false),
@@ -105,12 +97,13 @@ fn check_endpoint(
         } else {
             format!("{url:?}")
         };
-        return Err(places.error(
+        places.problem(
             key,
             shown,
             "it is not an endpoint",
             "use https://HOST or https://HOST:PORT, without user, path or query",
-        ));
+        );
+        return;
     }
     let loopback = ["127.0.0.1", "localhost", "[::1]"]
         .iter()
@@ -121,5 +114,4 @@ fn check_endpoint(
              (45 CFR 164.312(e)(1)); use https"
         ));
     }
-    Ok(())
 }
