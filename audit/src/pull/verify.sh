@@ -1,7 +1,7 @@
 #!/bin/sh
 # Checks a folder of evidence without the program that made it.
 #
-#   verify.sh [--folder FOLDER] [--host CLIENT/HOST] KEY...
+#   verify.sh [--folder FOLDER] [--interval MINUTES] [--host CLIENT/HOST] KEY...
 #
 # KEY is a public key file (PEM) that you were given by another way than this folder, or its
 # fingerprint, sha256:…. One of the two is required. A key that lies in this folder is never trusted:
@@ -9,6 +9,7 @@
 # --host before a KEY says whose key it is; otherwise a key may sign for one host, whichever it is.
 # --folder is what to check, when it is another folder than the one this script is in: a pulled one,
 # or a whole bucket's prefix copied as it is.
+# --interval is how often custody should come, in minutes, if not each hour.
 #
 # Needs: a POSIX shell and its usual tools (find, sed, sort, awk, base64), sha256sum, jq 1.6 or later,
 # and cosign: 3.1.3 or later, or 2.6.5 or later. COSIGN and JQ may name the programs.
@@ -28,6 +29,8 @@
 #   custody    custody bundles follow each other without a gap, and list exactly what they cover
 #   index      what custody says was sealed is here, and is what custody says of it
 #   confirmed  what custody says was stored is here, with those bytes
+#   coverage   custody came at least every two intervals, where no stop or start of the agent is signed
+#   time       no bundle is sealed earlier than the one before it, where no jump of the clock is signed
 #   asked      everything that custody lists and the question asks for is here; and a sample is the
 #              one that its seed draws
 #
@@ -40,7 +43,6 @@
 #   - whether the question was narrowed by whoever made this folder: it is printed, so read it. What was
 #     asked for by words that stand in bundles cannot be asked again here, and is said to be so.
 #   - the JSON schema, and names that stand twice in a signed document.
-#   - hours in which a host was silent.
 #   - that what was reported is true, or that everything was.
 #
 # Exit codes: 0 everything was checked and is good; 1 wrong usage, nothing was checked; 2 something is
@@ -53,7 +55,7 @@ unset CDPATH
 
 usage() {
     printf 'verify.sh: %s\n' "$1" >&2
-    printf 'usage: verify.sh [--folder FOLDER] [--host CLIENT/HOST] KEY...   (KEY: a file, or sha256:…)\n' >&2
+    printf 'usage: verify.sh [--folder FOLDER] [--interval MINUTES] [--host CLIENT/HOST] KEY...   (KEY: a file, or sha256:…)\n' >&2
     exit 1
 }
 
@@ -147,10 +149,16 @@ add_key() { # KEY HOST
 }
 
 bound=-
+interval=60
 while [ $# -gt 0 ]; do
     case $1 in
     --folder)
         [ $# -ge 2 ] || usage "--folder takes a folder"
+        shift 2
+        ;;
+    --interval)
+        case ${2:-} in '' | 0* | *[!0-9]*) usage "--interval takes minutes" ;; esac
+        interval=$2
         shift 2
         ;;
     --host)
@@ -591,6 +599,23 @@ def range_of($from; $to): if $from == $to then "\($from)" else "\($from) to \($t
    else empty end),
   count("custody"; $custodies | length),
 
+# coverage, time
+  ($custodies[] | . as $c | .custody.previous_custody | select(. != null)
+    | $by_place["\(.chain_id) \(.sequence)"] | select(. != null) | . as $p
+    | (($c.at | instant) - ($p.at | instant)) as $secs
+    | select($secs > ($interval | tonumber) * 120)
+    | "\($c.client)/\($c.host): no custody from \($p.at) to \($c.at)" as $what
+    | if $p.custody.because == "stop" or $c.custody.because == "start" then
+        note("coverage"; "\($what), while the agent was stopped, as it says")
+      else fail("coverage"; "\($what): the host was silent") end),
+  ($chains[] | . as $chain
+    | ([.[] | select(.kind == "custody" and (.custody.clock_events | length) > 0) | .seq] | max) as $jumped
+    | range(1; length) as $i | $chain[$i - 1] as $a | $chain[$i] as $b
+    | select($b.seq > $a.seq and ($b.at | instant) < ($a.at | instant))
+    | "chain \($b.chain): \($b.id), place \($b.seq), says that it was sealed at \($b.at), before \($a.id), place \($a.seq), at \($a.at)" as $what
+    | if $jumped != null and $jumped >= $b.seq then note("time"; "\($what); custody tells of a jump of the clock")
+      else fail("time"; $what) end),
+
 # index
   ($listed[] | . as $e | $by_place[place] as $f
     | if $f == null then
@@ -643,7 +668,7 @@ JQ
 : >"$work/judged"
 if [ -s "$work/facts" ]; then
     if $kit; then manifest=manifest.json; else manifest=/dev/null; fi
-    "$jq" -rs --slurpfile manifest "$manifest" --arg root "$root" \
+    "$jq" -rs --slurpfile manifest "$manifest" --arg root "$root" --arg interval "$interval" \
         --rawfile digests "$work/digests" --rawfile trust "$work/trust" --rawfile artifacts "$work/artifacts" \
         -f "$work/judge.jq" "$work/facts" >"$work/judged" 2>"$work/scratch/error" || {
         say FAIL content "what is signed, or the manifest, is not of the form that it should be: $(head -c 300 "$work/scratch/error")"
