@@ -13,6 +13,7 @@ mod keyring;
 mod ledger;
 pub mod list;
 mod place;
+pub mod report;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,6 +1,7 @@
 //! What the tests across processes share.
 
 pub mod backlog;
+pub mod browser;
 pub mod bucket;
 pub mod campaign;
 pub mod clinic;
@@ -14,6 +15,7 @@ pub mod kit;
 pub mod model;
 pub mod network;
 pub mod proxy;
+pub mod report;
 pub mod sealing;
 pub mod servers;
 pub mod tls;

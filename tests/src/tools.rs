@@ -32,6 +32,10 @@ pub enum Tool {
     Strace,
     /// ansible-runner; it wants its own folder on the PATH, for ansible-playbook.
     AnsibleRunner,
+    /// The browser Chromium.
+    Chromium,
+    /// axe-core, the accessibility checker: the script that a page is given.
+    Axe,
 }
 
 impl Tool {
@@ -47,6 +51,8 @@ impl Tool {
             Self::Rootfs => "MSP_TEST_ROOTFS",
             Self::Strace => "MSP_TEST_STRACE",
             Self::AnsibleRunner => "MSP_TEST_ANSIBLE_RUNNER",
+            Self::Chromium => "MSP_TEST_CHROMIUM",
+            Self::Axe => "MSP_TEST_AXE",
         }
     }
 }

@@ -1,0 +1,366 @@
+//! What a report is made of: plain data that an audit has found, and nothing that it only claims.
+//!
+//! Everything of which there are few is in [`Summary`]; bundles and findings, of which there may be
+//! a million, are streamed from a [`Content`], as often as they are needed, always in the same order.
+//! What a bundle says is here only once its signature is proven: see [`BundleContent::proven`].
+
+use evidence::bundle::Kind;
+use evidence::custody::IncidentEntry;
+use evidence::digest::Sha256;
+use evidence::incident::{Action, StoredFile};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Why a report could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// What the audit left could not be read.
+    #[error("the audit's results cannot be read")]
+    Content(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The report could not be written.
+    #[error("the report cannot be written")]
+    Write(#[from] std::io::Error),
+    /// A part of it has no JSON form.
+    #[error("a part of the report cannot be put as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Called with each bundle or finding.
+pub type Each<'a, T> = &'a mut dyn FnMut(T) -> Result<(), ReportError>;
+
+/// An audit's results. Asked twice, it says the same in the same order: the report is byte for byte
+/// the same.
+pub trait Content {
+    /// Everything of which there are few.
+    fn summary(&self) -> &Summary;
+
+    /// Every bundle, by client, host, chain and place in it, numbered from 1 in
+    /// [`BundleContent::number`].
+    ///
+    /// # Errors
+    /// When the results cannot be read, and whatever `each` returns.
+    fn bundles(&self, each: Each<'_, BundleContent>) -> Result<(), ReportError>;
+
+    /// Every finding of one check and level.
+    ///
+    /// # Errors
+    /// As [`Content::bundles`].
+    fn findings(
+        &self,
+        check: &str,
+        level: Level,
+        each: Each<'_, FindingContent>,
+    ) -> Result<(), ReportError>;
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckResult {
+    /// It is not as it must be.
+    Failed,
+    /// Neither proven nor disproven.
+    CouldNotCheck,
+    /// It is as it must be.
+    Passed,
+}
+
+impl CheckResult {
+    /// The name used in JSON and CSV.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::CouldNotCheck => "could_not_check",
+            Self::Passed => "passed",
+        }
+    }
+}
+
+/// How grave a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Something is not as it must be.
+    Failed,
+    /// Something could not be looked at.
+    CouldNotCheck,
+    /// To be known; nothing is wrong.
+    Note,
+}
+
+impl Level {
+    /// The name used in JSON and CSV.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::CouldNotCheck => "could_not_check",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// The title block, and everything else of which there are few.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The program that audited, with its version.
+    pub tool: String,
+    /// Bucket and prefix, or folder.
+    pub source: String,
+    /// When the audit began, by the clock of the machine that audited.
+    pub began_at: Timestamp,
+    /// When it ended; none when it was interrupted, and then the report says so.
+    pub finished_at: Option<Timestamp>,
+    /// What the auditor asked for: from when.
+    pub asked_from: Option<Timestamp>,
+    /// What the auditor asked for: until when.
+    pub asked_to: Option<Timestamp>,
+    /// Objects or files that were looked at.
+    pub objects: u64,
+    /// The keys that were trusted, or followed from one that was.
+    pub keys: Vec<KeyContent>,
+    /// Every check that was to be made, in the order in which the report shows them.
+    pub checks: Vec<CheckContent>,
+}
+
+/// One check, with how often it was made and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckContent {
+    /// Its stable name.
+    pub code: String,
+    /// What it asserts, in words.
+    pub asserts: String,
+    /// What it counts, in the plural.
+    pub counts: String,
+    /// How often it passed.
+    pub passed: u64,
+    /// How often it failed.
+    pub failed: u64,
+    /// How often it could not be made.
+    pub could_not_check: u64,
+}
+
+impl CheckContent {
+    /// How often it was to be made: the denominator.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.passed + self.failed + self.could_not_check
+    }
+}
+
+/// A key that signatures were judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyContent {
+    /// `sha256:` fingerprint.
+    pub fingerprint: String,
+    /// How it came to be trusted, in words.
+    pub trusted_because: String,
+    /// Whose evidence alone it may sign.
+    pub client_id: Option<String>,
+    /// Which host's evidence alone it may sign.
+    pub host_id: Option<String>,
+    /// From when.
+    pub not_before: Option<Timestamp>,
+    /// Until when.
+    pub not_after: Option<Timestamp>,
+    /// Since when it is not trusted.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// One thing that an audit found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FindingContent {
+    /// The check.
+    pub check: String,
+    /// How grave it is.
+    pub level: Level,
+    /// What it is, for programs.
+    pub code: String,
+    /// What it is about: an object, a bundle, a range of hours.
+    pub subject: String,
+    /// What was found, in words.
+    pub message: String,
+    /// [`BundleContent::number`] of the bundle that it is about, if there is one.
+    pub bundle: Option<u64>,
+}
+
+/// One bundle, as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BundleContent {
+    /// Its place in this report, from 1.
+    pub number: u64,
+    /// The name that its object bears; proven or not.
+    pub name: String,
+    /// Where it was found: its key or path, below what was audited.
+    pub object: String,
+    /// SHA-256 of the bytes that were found.
+    pub sha256: Option<Sha256>,
+    /// What came of the signature over exactly these bytes.
+    pub signature: CheckResult,
+    /// What it says; none unless the signature, form and content hash are proven.
+    pub proven: Option<Proven>,
+    /// What a custody bundle says of it, where the bundle itself is not there or not proven.
+    pub attested_by: Option<String>,
+    /// What the audit found about it.
+    pub findings: Vec<FindingContent>,
+    /// Every stored version of it.
+    pub versions: Vec<VersionContent>,
+}
+
+impl BundleContent {
+    /// The worst that was found about it.
+    #[must_use]
+    pub fn result(&self) -> CheckResult {
+        self.findings
+            .iter()
+            .filter_map(|finding| match finding.level {
+                Level::Failed => Some(CheckResult::Failed),
+                Level::CouldNotCheck => Some(CheckResult::CouldNotCheck),
+                Level::Note => None,
+            })
+            .chain([self.signature])
+            .min()
+            .unwrap_or(CheckResult::Passed)
+    }
+
+    /// The incident that it proves, if it does.
+    #[must_use]
+    pub fn incident(&self) -> Option<&IncidentContent> {
+        match &self.proven.as_ref()?.body {
+            BodyContent::Incident(incident) => Some(incident),
+            _ => None,
+        }
+    }
+}
+
+/// What a bundle says, its signature being proven.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Proven {
+    /// What it attests.
+    pub kind: Kind,
+    /// Whose evidence.
+    pub client_id: String,
+    /// The host that sealed it.
+    pub host_id: String,
+    /// Its chain.
+    pub chain_id: String,
+    /// Its place in the chain.
+    pub sequence: u64,
+    /// SHA-256 of the bundle before it.
+    pub previous_sha256: Option<Sha256>,
+    /// `sha256:` over its canonical content.
+    pub evidence_bundle_hash: String,
+    /// Fingerprint of the key that signed.
+    pub key_id: String,
+    /// When it was sealed, by the host's clock.
+    pub generated_at: Timestamp,
+    /// The rest, by kind.
+    pub body: BodyContent,
+}
+
+/// What a bundle attests.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyContent {
+    /// One remediated incident.
+    Incident(Box<IncidentContent>),
+    /// A statement of what was sealed, confirmed and refused.
+    Custody(CustodyContent),
+    /// From one key to the next.
+    Rotation {
+        /// The key until here.
+        from_key_id: String,
+        /// The key from here on.
+        to_key_id: String,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// A test at set-up, excluded from every count.
+    Probe,
+}
+
+/// One incident.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IncidentContent {
+    /// What the custody index says of it, too.
+    #[serde(flatten)]
+    pub entry: IncidentEntry,
+    /// The rest of what the bundle says; none where the audit had only the index.
+    pub detail: Option<IncidentDetail>,
+}
+
+/// What only the bundle itself says of an incident.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IncidentDetail {
+    /// Which runbook.
+    pub runbook_id: String,
+    /// Its version.
+    pub runbook_version: String,
+    /// Its digest, as written.
+    pub runbook_hash: String,
+    /// How many steps it has.
+    pub steps_total: u64,
+    /// How many were executed.
+    pub steps_executed: u64,
+    /// When the treatment started, as written.
+    pub started: String,
+    /// When it ended, as written.
+    pub ended: String,
+    /// Who or what acted.
+    pub operator: String,
+    /// True if nothing was really done.
+    pub dry_run: bool,
+    /// What came of it.
+    pub resolution_status: String,
+    /// Step by step.
+    pub actions: Vec<Action>,
+    /// The files stored with it.
+    pub artifacts: Vec<StoredFile>,
+    /// What the agent noticed when it sealed it.
+    pub sealed_findings: Vec<evidence::findings::Finding>,
+}
+
+/// What a custody bundle states, in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CustodyContent {
+    /// Why it was sealed then.
+    pub because: String,
+    /// The first place of the chain that it covers.
+    pub from_sequence: Option<u64>,
+    /// The last.
+    pub to_sequence: Option<u64>,
+    /// Bundles that it lists as sealed.
+    pub sealed: u64,
+    /// Objects that it lists as stored and locked: the uploader's word.
+    pub confirmed: u64,
+    /// Drops that could not be sealed.
+    pub quarantined: u64,
+    /// Drops that had been sealed before.
+    pub duplicates: u64,
+    /// Jumps of the host's clock.
+    pub clock_jumps: u64,
+}
+
+/// One stored version of a bundle's objects, as the store told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VersionContent {
+    /// Its key.
+    pub object: String,
+    /// The store's version id.
+    pub version_id: Option<String>,
+    /// `COMPLIANCE`, `GOVERNANCE`; none when it could not be read or there is none.
+    pub lock_mode: Option<String>,
+    /// Until when it is locked.
+    pub retain_until: Option<Timestamp>,
+    /// When the store took it.
+    pub last_modified: Option<Timestamp>,
+    /// Stored size in bytes; none for a delete marker.
+    pub size_bytes: Option<u64>,
+    /// Whether it is the newest version at its key; none when the source has no versions.
+    pub is_latest: Option<bool>,
+    /// Whether it is a delete marker.
+    pub is_delete_marker: bool,
+}
