@@ -11,6 +11,8 @@ use evidence::incident::{Action, StoredFile};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::finding::Level;
+
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
@@ -73,30 +75,6 @@ impl CheckResult {
             Self::Failed => "failed",
             Self::CouldNotCheck => "could_not_check",
             Self::Passed => "passed",
-        }
-    }
-}
-
-/// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Something is not as it must be.
-    Failed,
-    /// Something could not be looked at.
-    CouldNotCheck,
-    /// To be known; nothing is wrong.
-    Note,
-}
-
-impl Level {
-    /// The name used in JSON and CSV.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Failed => "failed",
-            Self::CouldNotCheck => "could_not_check",
-            Self::Note => "note",
         }
     }
 }

@@ -8,10 +8,11 @@ use std::io::{self, Write};
 use evidence::ijson::is_unsafe_to_show;
 use jiff::Timestamp;
 
-use super::content::{BundleContent, Content, FindingContent, IncidentContent, Level, ReportError};
+use super::content::{BundleContent, Content, FindingContent, IncidentContent, ReportError};
 use super::controls::heading;
 use super::figures::Figures;
 use super::hours::{Shows, day_of};
+use crate::finding::Level;
 
 /// One line, of cells that are separated and escaped.
 struct Line<'a> {

@@ -5,10 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use super::content::{Content, Level, ReportError};
+use super::content::{Content, ReportError};
 use super::controls::heading;
 use super::figures::Figures;
 use super::hours::{DayRow, Shows, day_of};
+use crate::finding::Level;
 
 /// The form of this document.
 const FORMAT: &str = "msp-evidence-report/1";

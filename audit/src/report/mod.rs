@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 
 pub use content::{
     BodyContent, BundleContent, CheckContent, CheckResult, Content, CustodyContent, Each,
-    FindingContent, IncidentContent, IncidentDetail, KeyContent, Level, Proven, ReportError,
-    Summary, VersionContent,
+    FindingContent, IncidentContent, IncidentDetail, KeyContent, Proven, ReportError, Summary,
+    VersionContent,
 };
 pub use hours::SILENT_AFTER_SECS;
 pub use selection::Limits;

@@ -379,7 +379,7 @@ fn rest(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportError> {
     }
     html!(out; "<table class=\"rest\">\n<caption>Bundles without a section of their own</caption>\n<thead><tr>"
         "<th scope=\"col\">Bundle</th><th scope=\"col\">Kind</th><th scope=\"col\">Host</th>"
-        "<th scope=\"col\" class=\"n\">Place</th><th scope=\"col\">Sealed</th><th scope=\"col\">Checks</th></tr>"
+        "<th scope=\"col\" class=\"n\">Place</th><th scope=\"col\">Sealed (UTC)</th><th scope=\"col\">Checks</th></tr>"
         "</thead>\n<tbody>\n");
     page.content.bundles(&mut |bundle| {
         if has_section(page, &bundle) {
@@ -390,7 +390,7 @@ fn rest(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportError> {
         match &bundle.proven {
             Some(proven) => html!(out; "<td>" [kind(proven.kind)] "</td><td>" (proven.host_id)
                 "</td><td class=\"n\">" (Count(proven.sequence)) "</td><td class=\"time\">"
-                (At(proven.generated_at)) "</td>"),
+                (proven.generated_at.strftime("%Y-%m-%d %H:%M:%S")) "</td>"),
             None => html!(out; "<td colspan=\"4\">not proven</td>"),
         }
         html!(out; "<td><span class=\"" [result.class()] "\">" [result.mark()] " " [result.words()]

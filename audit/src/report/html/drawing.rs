@@ -43,7 +43,9 @@ pub(super) struct Lane {
 /// Where the period of this index begins, and how wide it is.
 fn place(index: usize, periods: usize) -> (i64, i64) {
     let at = |index: usize| LEFT + ACROSS * index as i64 / periods.max(1) as i64;
-    (at(index), (at(index + 1) - at(index)).min(44))
+    let slot = at(index + 1) - at(index);
+    // A gap, so that neighbours are told apart, and no block as wide as the page.
+    (at(index), (slot - (slot / 6).max(1)).clamp(1, 110))
 }
 
 /// A drawing of this name, its title and description being the parts that a screen reader reads.
@@ -110,7 +112,7 @@ fn bars(out: &mut Markup<'_>, name: &'static str, lane: &Lane, bottom: i64) -> i
         for (index, value) in values.iter().enumerate().filter(|(_, value)| **value > 0) {
             let (x, width) = place(index, periods);
             let tall = height(*value);
-            html!(out; "M" [x] " " [bottom - below[index]] "v" [-tall] "h" [(width - 1).max(1)] "v" [tall] "z");
+            html!(out; "M" [x] " " [bottom - below[index]] "v" [-tall] "h" [width] "v" [tall] "z");
             below[index] += tall;
         }
         html!(out; "\"/>");

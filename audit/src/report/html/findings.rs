@@ -2,7 +2,8 @@
 
 use super::words::{Count, Of, result_of};
 use super::{Page, begin_wide};
-use crate::report::content::{CheckContent, FindingContent, Level, ReportError};
+use crate::finding::Level;
+use crate::report::content::{CheckContent, FindingContent, ReportError};
 use crate::report::markup::{Markup, html};
 
 pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportError> {

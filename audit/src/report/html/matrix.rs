@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::words::{Count, Of};
+use super::words::{Count, Of, Short};
 use super::{Page, begin_wide};
 use crate::report::controls::{Cited, heading};
 use crate::report::markup::{Markup, html};
 
 /// So many kinds of event have a column; the rest share one.
-const COLUMNS: usize = 6;
+const COLUMNS: usize = 5;
 
 pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     let controls = &page.figures.controls;
@@ -26,12 +26,17 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     html!(out; "<table class=\"matrix\">\n<caption>Incidents by the control they cite and by kind of "
         "event</caption>\n<thead><tr><th scope=\"col\">45 CFR</th>");
     for column in &columns {
-        html!(out; "<th scope=\"col\" class=\"n\">" (column.replace('_', " ")) "</th>");
+        html!(out; "<th scope=\"col\" class=\"n\">" (Short(&column.replace('_', " "))) "</th>");
     }
     html!(out; "<th scope=\"col\" class=\"n\">other</th><th scope=\"col\" class=\"n\">all</th>"
         "<th scope=\"col\" class=\"n\">SLA missed</th><th scope=\"col\" class=\"n\">with failed checks</th>"
         "<th scope=\"col\">Bundles</th></tr></thead>\n<tbody>\n");
-    for (citation, cited) in &controls.cited {
+    // What is not of the rule has the empty citation, and comes last.
+    let (known, other): (Vec<_>, Vec<_>) = controls
+        .cited
+        .iter()
+        .partition(|(citation, _)| !citation.is_empty());
+    for (citation, cited) in known.into_iter().chain(other) {
         html!(out; "<tr><th scope=\"row\">");
         if citation.is_empty() {
             html!(out; "other<span class=\"shows\">cited, but not a paragraph of the Security Rule</span>");
@@ -69,7 +74,7 @@ fn links(out: &mut Markup<'_>, page: &Page<'_>, cited: &Cited) -> io::Result<()>
             html!(out; ", ");
         }
         if page.selection.has_anchor(named.number, named.failed, true) {
-            html!(out; "<a href=\"#b" [named.number] "\">" (named.name) "</a>");
+            html!(out; "<a class=\"id\" href=\"#b" [named.number] "\">" (named.name) "</a>");
         } else {
             html!(out; (named.name));
         }

@@ -145,8 +145,8 @@ fn plots(out: &mut Markup<'_>, step: Step, periods: &[(Hour, Sum)]) -> io::Resul
     drawing::marks(
         out,
         &[
-            (Mark::Cross, at(100)),
             (Mark::Diamond, at(95)),
+            (Mark::Cross, at(100)),
             (Mark::Dot, at(50)),
         ],
         12,

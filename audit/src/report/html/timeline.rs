@@ -3,7 +3,7 @@
 use std::io;
 
 use super::drawing::{self, Fill, Lane};
-use super::words::{At, Count, Lasting, Of};
+use super::words::{Count, Lasting, Of};
 use super::{Page, begin_wide};
 use crate::report::content::CheckResult;
 use crate::report::hours::{HostHours, Hour, Shows};
@@ -146,23 +146,24 @@ fn incidents(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     }
     begin_wide(out, "Incidents, scrollable")?;
     html!(out; "<table class=\"incidents\">\n<caption>" (Of(figures.incidents, "proven incident"))
-        ", by the time at which the host sealed it</caption>\n<thead><tr><th scope=\"col\">Sealed</th>"
-        "<th scope=\"col\">Incident</th><th scope=\"col\">Host</th><th scope=\"col\">Event</th>"
+        ", by the time at which the host sealed it</caption>\n<thead><tr><th scope=\"col\">Sealed (UTC)</th>"
+        "<th scope=\"col\">Incident and bundle</th><th scope=\"col\">Host</th><th scope=\"col\">Event</th>"
         "<th scope=\"col\">Severity</th><th scope=\"col\">Resolved</th><th scope=\"col\">Repaired in</th>"
-        "<th scope=\"col\">Bundle</th><th scope=\"col\">Checks</th></tr></thead>\n<tbody>\n");
+        "<th scope=\"col\">Checks</th></tr></thead>\n<tbody>\n");
     for line in &figures.listed {
         let failed = line.result == CheckResult::Failed;
-        html!(out; "<tr><td class=\"time\">" (At(line.at)) "</td><th scope=\"row\">" (line.incident_id)
-            "</th><td>" (line.host_id) "</td><td>" (line.event_type) "</td><td>" (line.severity)
-            "</td><td>" (line.resolution) "</td><td>" (Lasting(line.mttr_secs)));
-        if !line.sla_met {
-            html!(out; " <span class=\"tag\">SLA missed</span>");
-        }
-        html!(out; "</td><td>");
+        html!(out; "<tr><td class=\"time\">" (line.at.strftime("%Y-%m-%d %H:%M:%S"))
+            "</td><th scope=\"row\">");
         if page.selection.has_anchor(line.number, failed, true) {
-            html!(out; "<a href=\"#b" [line.number] "\">" (line.name) "</a>");
+            html!(out; "<a href=\"#b" [line.number] "\">" (line.incident_id) "</a>");
         } else {
-            html!(out; (line.name));
+            html!(out; (line.incident_id));
+        }
+        html!(out; "<span class=\"shows\">" (line.name) "</span></th><td>" (line.host_id) "</td><td>"
+            (line.event_type) "</td><td>" (line.severity) "</td><td>" (line.resolution)
+            "</td><td class=\"lasting\">" (Lasting(line.mttr_secs)));
+        if !line.sla_met {
+            html!(out; "<br><span class=\"tag\">SLA missed</span>");
         }
         html!(out; "</td><td><span class=\"" [line.result.class()] "\">" [line.result.mark()] " "
             [line.result.words()] "</span></td></tr>\n");

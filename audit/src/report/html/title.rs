@@ -13,6 +13,9 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
         "<h1>Audit report</h1>\n<dl class=\"facts\">\n"
         "<div><dt>Audited</dt><dd class=\"long\">" (summary.source) "</dd></div>\n"
         "<div><dt>Asked for</dt><dd>" {asked(out, summary)?} "</dd></div>\n"
+        "<div><dt>Evidence of</dt><dd>" {hosts_named(out, page)?} "</dd></div>\n"
+        "<div><dt>Sealed</dt><dd>" {sealed(out, page)?} "</dd></div>\n"
+        "<div><dt>Trusted keys</dt><dd>" {keys_named(out, summary)?} "</dd></div>\n"
         "<div><dt>Found</dt><dd>" {found(out, page)?} "</dd></div>\n"
         "<div><dt>Audit made</dt><dd>" (At(summary.began_at)) " to "
         (AtOr(summary.finished_at, "an interruption: it did not finish")) "</dd></div>\n"
@@ -33,12 +36,58 @@ fn asked(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
     Ok(())
 }
 
+/// So many hosts and keys are named in the title block; the rest are below.
+const NAMED: usize = 5;
+
+fn hosts_named(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
+    let hosts = &page.figures.hosts;
+    for (index, (client, host)) in hosts.keys().take(NAMED).enumerate() {
+        if index > 0 {
+            html!(out; "; ");
+        }
+        html!(out; "<bdi>" (host) "</bdi> of <bdi>" (client) "</bdi>");
+    }
+    match hosts.len() {
+        0 => html!(out; "no host: nothing is proven"),
+        all if all > NAMED => html!(out; "; and <a href=\"#hosts\">"
+            (Of((all - NAMED) as u64, "more host")) "</a>"),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn sealed(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
+    let hosts = page.figures.hosts.values();
+    let first = hosts.clone().filter_map(|host| host.first).min();
+    let last = hosts.filter_map(|host| host.last).max();
+    match (first, last) {
+        (Some(first), Some(last)) => {
+            html!(out; (At(first)) " to " (At(last)) ", by the hosts’ clocks");
+        }
+        _ => html!(out; "nothing is proven"),
+    }
+    Ok(())
+}
+
+fn keys_named(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
+    for key in summary.keys.iter().take(NAMED) {
+        html!(out; "<span class=\"hash line\">" (key.fingerprint) "</span>");
+    }
+    match summary.keys.len() {
+        0 => html!(out; "none was given"),
+        all if all > NAMED => html!(out; "and <a href=\"#hosts\">"
+            (Of((all - NAMED) as u64, "more key")) "</a>"),
+        _ => {}
+    }
+    Ok(())
+}
+
 fn found(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     let figures = page.figures;
     html!(out; (Of(page.content.summary().objects, "object")) ", " (Of(figures.bundles, "bundle")) ": "
         (Of(figures.incidents, "incident")) ", " (Count(figures.custody)) " custody, "
         (Of(figures.rotations, "key rotation")) ", " (Of(figures.probes, "probe")) ", "
-        (Count(figures.unproven)) " not proven; " (Of(figures.hosts.len() as u64, "host")));
+        (Count(figures.unproven)) " not proven");
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::report::content::{CheckContent, CheckResult, Level};
+use crate::finding::Level;
+use crate::report::content::{CheckContent, CheckResult};
 
 /// A count, its thousands set apart.
 pub(super) struct Count(pub(super) u64);
@@ -29,6 +30,21 @@ impl fmt::Display for Of {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plural = if self.0 == 1 { "" } else { "s" };
         write!(f, "{} {}{plural}", Count(self.0), self.1)
+    }
+}
+
+/// Text that others chose, where there is little room.
+pub(super) struct Short<'a>(pub(super) &'a str);
+
+/// So much of it is shown.
+const SHORT_CHARS: usize = 30;
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(SHORT_CHARS) {
+            Some((cut, _)) => write!(f, "{}…", &self.0[..cut]),
+            None => f.write_str(self.0),
+        }
     }
 }
 
