@@ -46,7 +46,7 @@ impl Agent {
     }
 
     fn carry_out(&mut self, request: Request) -> Result<Done, AgentError> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let done = self.requests.carry_out(
             request,
             &mut self.settings,

@@ -1,18 +1,57 @@
 //! The host's clock, and what is known of it.
 
+use std::time::{Duration, Instant};
+
 use evidence::bundle::TimeSource;
 use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 
-/// Where `now` comes from; tests set it back and forth.
-pub type Clock = Box<dyn Fn() -> Timestamp + Send>;
+/// The host's two clocks; tests set them.
+pub struct Clock {
+    now: Box<dyn Fn() -> Timestamp + Send>,
+    since_boot: Box<dyn Fn() -> Duration + Send>,
+}
 
-/// The real clock, cut to microseconds, which is what bundles carry.
+impl Clock {
+    /// `now` tells the date and can be set; `since_boot` only ever goes forward, also while the
+    /// machine sleeps, so that a difference between them is a jump of the date.
+    #[must_use]
+    pub fn new(
+        now: impl Fn() -> Timestamp + Send + 'static,
+        since_boot: impl Fn() -> Duration + Send + 'static,
+    ) -> Self {
+        Self {
+            now: Box::new(now),
+            since_boot: Box::new(since_boot),
+        }
+    }
+
+    /// The date.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    /// Time since some moment before.
+    pub(crate) fn since_boot(&self) -> Duration {
+        (self.since_boot)()
+    }
+}
+
+/// The real clocks, the date cut to microseconds, which is what bundles carry.
 #[must_use]
 pub fn system_clock() -> Clock {
-    Box::new(|| {
-        let now = Timestamp::now();
-        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
-    })
+    let began = Instant::now();
+    Clock::new(
+        || {
+            let now = Timestamp::now();
+            Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+        },
+        // clock_gettime(2): CLOCK_BOOTTIME goes on while the machine is suspended. Every kernel that
+        // we run on has it; where it is refused, a suspension looks like a jump of the date.
+        move || {
+            clock_gettime(ClockId::CLOCK_BOOTTIME).map_or_else(|_| began.elapsed(), Duration::from)
+        },
+    )
 }
 
 /// What the time service says of itself, without a system call that the sandbox filters.

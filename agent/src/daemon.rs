@@ -101,12 +101,12 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
                 }
                 totals.unsynced = false;
             }
-            () = tokio::time::sleep(wait(totals.look_again(rescan))) => {}
+            () = tokio::time::sleep(wait(totals.next_look(rescan, agent.custody_due_in()))) => {}
         }
     }
     host::notify::stopping();
     tracing::info!(state = "stopping", "stopping on request");
-    agent.sync()?;
+    agent.stop()?;
     Ok(End::Stopped)
 }
 
@@ -236,6 +236,16 @@ impl Totals {
         match self.idle_faults {
             0 => rescan,
             n => LOOK_AGAIN.saturating_mul(1 << (n - 1).min(16)).min(rescan),
+        }
+    }
+
+    /// The same, but no later than custody is due. What cannot be sealed because of a fault is not
+    /// looked at more often for that.
+    fn next_look(&self, rescan: Duration, custody_due_in: Duration) -> Duration {
+        let look_again = self.look_again(rescan);
+        match self.fault {
+            None => look_again.min(custody_due_in),
+            Some(_) => look_again,
         }
     }
 

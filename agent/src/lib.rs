@@ -3,6 +3,8 @@
 
 mod carry_out;
 mod clock;
+mod custody;
+mod custody_timer;
 mod daemon;
 mod destination_plan;
 mod error;
@@ -11,6 +13,7 @@ mod folder_drop;
 mod intake;
 mod keys;
 mod lost_spool;
+mod own_bundle;
 mod pass;
 mod publish;
 mod quarantine;

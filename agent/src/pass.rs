@@ -14,6 +14,7 @@ use host::config::{OnSealed, Settings};
 use host::instance::InstanceLock;
 use spool::Spool;
 
+use crate::custody::CustodyWatch;
 use crate::folder::{DropFolder, WasRead};
 use crate::folder_drop::NotRemoved;
 use crate::intake::{Intake, Waker, staged_folder};
@@ -49,6 +50,7 @@ pub struct Agent {
     /// Every committed bundle and order has its file, as far as this process knows.
     pub(crate) is_published: bool,
     pub(crate) instance: Arc<InstanceLock>,
+    pub(crate) custody: CustodyWatch,
 }
 
 /// What one pass did.
@@ -73,13 +75,21 @@ pub struct Pass {
     pub receipts: usize,
     /// Requests of operators that were carried out, refused, or gone on with.
     pub requests: usize,
+    /// Custody bundles sealed.
+    pub custody: usize,
 }
 
 impl Pass {
     /// Whether there was anything to do, so that it is worth looking again at once.
     #[must_use]
     pub const fn did_something(&self) -> bool {
-        self.sealed + self.duplicates + self.quarantined + self.receipts + self.requests > 0
+        self.sealed
+            + self.duplicates
+            + self.quarantined
+            + self.receipts
+            + self.requests
+            + self.custody
+            > 0
     }
 }
 
@@ -101,13 +111,15 @@ impl Agent {
         if !self.is_published {
             self.publish_again()?;
         }
+        self.watch_clock()?;
         self.heed_sightings()?;
-        let receipts = self
-            .receipts
-            .apply(&mut self.spool, &mut self.publisher, (self.clock)())?;
+        let receipts =
+            self.receipts
+                .apply(&mut self.spool, &mut self.publisher, self.clock.now())?;
         pass.confirmed_objects = receipts.confirmed_objects;
         pass.refused_receipts = receipts.refused;
         pass.receipts = receipts.files;
+        self.custody.confirmed(receipts.incidents);
         match self.receipts.stuck() {
             0 => self.instance.clear("receipts_stuck"),
             n => self.instance.raise(
@@ -120,11 +132,16 @@ impl Agent {
         }
         pass.troubled = receipts.later;
         pass.requests = self.carry_out_requests(&mut pass.troubled)?;
-        let mut names = self.folder.waiting((self.clock)())?.into_iter().peekable();
+        let mut names = self
+            .folder
+            .waiting(self.clock.now())?
+            .into_iter()
+            .peekable();
         while names.peek().is_some() {
             self.enough_room()?;
             self.seal_group(&mut names, &mut pass)?;
         }
+        self.attest(&mut pass)?;
         Ok(pass)
     }
 
@@ -185,7 +202,7 @@ impl Agent {
         {
             match self.folder.take(&name) {
                 Ok(Some(taken)) => {
-                    let now = (self.clock)();
+                    let now = self.clock.now();
                     sealer.add(&mut prepared, &mut self.intake, &self.changed, taken, now)?;
                 }
                 Ok(None) => {}
@@ -205,7 +222,7 @@ impl Agent {
         if prepared.is_empty() {
             return Ok(());
         }
-        sealer.finish(&mut prepared, (self.clock)());
+        sealer.finish(&mut prepared, self.clock.now());
         self.check_head()?;
         // By its token a drop that outlives the commit is known for what it is. Without this a power
         // cut could bring it back under its first name, where it would count as a duplicate, or go

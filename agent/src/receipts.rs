@@ -48,6 +48,8 @@ pub(crate) struct Receipts {
 pub(crate) struct ReceiptsPass {
     pub(crate) confirmed_objects: usize,
     pub(crate) refused: usize,
+    /// Of the confirmed objects, how many are bundles of incidents.
+    pub(crate) incidents: usize,
     /// Receipts that could not be read just now.
     pub(crate) later: usize,
     /// Files taken from the folder, good or bad.
@@ -146,6 +148,7 @@ impl Receipts {
                 pass.entries += receipt.confirmations.len();
                 let applied = spool.confirm(&receipt.confirmations, now)?;
                 pass.confirmed_objects += applied.accepted;
+                pass.incidents += applied.incidents;
                 for refused in &applied.refused {
                     if pass.refuse() {
                         tracing::error!(

@@ -445,7 +445,7 @@ fn artifacts(bundle_path: &str, files: &[StoredFile]) -> Vec<Artifact> {
 
 /// A key that does not sign, or a signature that does not verify, would fail every drop alike:
 /// then nothing is sealed and all of them wait. Anything else concerns one document.
-fn concerns_all(error: &SealError) -> bool {
+pub(crate) fn concerns_all(error: &SealError) -> bool {
     match error {
         SealError::Key(_) | SealError::SelfCheck(VerifyError::Signature(_)) => true,
         SealError::SelfCheck(_) | SealError::Json(_) => false,

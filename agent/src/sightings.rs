@@ -85,7 +85,7 @@ impl Agent {
         );
         // A name of a forgotten bundle would be easy to mistake.
         self.spool.pass_number(id)?;
-        let now = (self.clock)();
+        let now = self.clock.now();
         self.spool
             .restart_chain_after(ChainStart::RolledBack, self.machine, seen, now)?;
         self.head_path = None;

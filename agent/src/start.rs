@@ -11,6 +11,7 @@ use host::instance::{AGENT_LOCK, InstanceLock};
 use jiff::Timestamp;
 use spool::{ChainStart, DestinationUse, Spool};
 
+use crate::custody::CustodyWatch;
 use crate::error::chain;
 use crate::folder::DropFolder;
 use crate::intake::Intake;
@@ -80,7 +81,7 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let paths = &settings.paths;
         let keys = keys(&settings.signing)?;
-        let now = clock();
+        let now = clock.now();
         let machine = host::machine::digest(&paths.machine_id);
         let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
         let mut settings = settings;
@@ -98,7 +99,9 @@ impl Agent {
                 path: paths.drop.clone(),
                 source,
             })?;
+        let custody = CustodyWatch::start(&settings, &spool, &clock)?;
         let mut agent = Self {
+            custody,
             folder,
             intake,
             changed: HashSet::new(),

@@ -59,13 +59,28 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
     );
     println!("sha256     {}", bundle.sha256);
     println!("sealed at  {}", text("/generated_at"));
-    println!(
-        "incident   {}  {}  {}",
-        text("/incident/incident_id"),
-        text("/incident/event_type"),
-        text("/incident/severity")
-    );
-    println!("outcome    {}", text("/outputs/resolution_status"));
+    match text("/kind").as_str() {
+        "incident" => {
+            println!(
+                "incident   {}  {}  {}",
+                text("/incident/incident_id"),
+                text("/incident/event_type"),
+                text("/incident/severity")
+            );
+            println!("outcome    {}", text("/outputs/resolution_status"));
+        }
+        "custody" => print_custody(&document["custody"]),
+        "rotation" => {
+            println!("rotation   from {}", text("/rotation/from_key_id"));
+            println!("           to   {}", text("/rotation/to_key_id"));
+            println!(
+                "           by {}: {}",
+                text("/rotation/by"),
+                text("/rotation/reason")
+            );
+        }
+        other => println!("kind       {other}"),
+    }
     if let Some(earlier) = document
         .pointer("/reseals/bundle_id")
         .and_then(Value::as_str)
@@ -145,6 +160,31 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::Ok)
+}
+
+fn print_custody(custody: &Value) {
+    let number = |pointer| custody.pointer(pointer).and_then(Value::as_u64);
+    let covers = match (
+        number("/covers/from_sequence"),
+        number("/covers/to_sequence"),
+    ) {
+        (Some(from), Some(to)) => format!("covers {from} to {to}"),
+        _ => "covers nothing, as the first of its chain".to_owned(),
+    };
+    println!(
+        "custody    because {}; {covers}",
+        plain(custody["because"].as_str().unwrap_or("-"))
+    );
+    let count = |list: &str| custody[list].as_array().map_or(0, Vec::len);
+    println!(
+        "names      {} sealed, {} confirmed objects, {} quarantined, {} duplicates, {} jumps of the \
+         clock",
+        count("sealed"),
+        count("confirmed"),
+        count("quarantined"),
+        count("duplicates"),
+        count("clock_events")
+    );
 }
 
 /// What is on its way in parts. The uploader's database may be out of this caller's reach, and what

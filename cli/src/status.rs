@@ -10,8 +10,9 @@ use host::config::Settings;
 use host::exit::ExitCode;
 use host::instance::{AGENT_LOCK, UPLOADER_LOCK};
 use host::owner::as_owner_of;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use spool::CustodyState;
 use spool::reader::Counts as SpoolCounts;
 use uploader::delivery::{BlockedItem, Summary};
 
@@ -29,6 +30,8 @@ struct Status {
     at: Timestamp,
     /// What the agent has; absent before its first start.
     spool: Option<SpoolCounts>,
+    /// The signed statements of custody; absent before the agent's first start.
+    custody: Option<CustodyStatus>,
     /// Drops that wait in the folder; null when this user may not list it.
     waiting_drops: Option<usize>,
     /// Drops in quarantine now; null when this user may not list them.
@@ -45,6 +48,15 @@ struct Status {
     warnings: Vec<String>,
 }
 
+/// What custody has come to.
+#[derive(Serialize)]
+struct CustodyStatus {
+    #[serde(flatten)]
+    state: CustodyState,
+    /// When the next one is due at the latest; absent on a host that has sealed nothing yet.
+    next_due_at: Option<Timestamp>,
+}
+
 /// An alarm, and whose it is.
 #[derive(Serialize)]
 struct Told {
@@ -53,7 +65,7 @@ struct Told {
     /// Since when; absent when `status` sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
-    /// `stalled`, `left`, `not_watching`, `start_failed` (agent); `database`, `outbox`,
+    /// `stalled`, `left`, `custody`, `not_watching`, `start_failed` (agent); `database`, `outbox`,
     /// `receipts`, `not_watching`, `start_failed` (uploader); `no_room`, `read_only`, `unreadable`
     /// (status).
     code: String,
@@ -101,11 +113,20 @@ fn look(settings: &Settings) -> Result<Status> {
     let mut alarms = told("agent", &paths.spool.join(AGENT_LOCK));
     alarms.extend(told("uploader", &paths.delivery.join(UPLOADER_LOCK)));
     alarms.extend(disks(settings));
-    let spool = read(&paths.spool, &mut alarms, || -> Result<_> {
-        Ok(spool_reader(settings)?
-            .map(|reader| reader.counts())
-            .transpose()?)
-    });
+    let interval = settings.agent.custody_interval_secs;
+    let interval = SignedDuration::from_secs(i64::try_from(interval).unwrap_or(i64::MAX));
+    let (spool, custody) = read(&paths.spool, &mut alarms, || -> Result<_> {
+        let Some(reader) = spool_reader(settings)? else {
+            return Ok(None);
+        };
+        let without_since = reader.without_custody_since()?;
+        let custody = CustodyStatus {
+            state: reader.custody_state()?,
+            next_due_at: without_since.and_then(|since| since.checked_add(interval).ok()),
+        };
+        Ok(Some((reader.counts()?, custody)))
+    })
+    .unzip();
     let delivered = read(&paths.delivery, &mut alarms, || -> Result<_> {
         Ok(match uploader::delivery::Reader::open(&paths.delivery)? {
             Some(reader) => Some((reader.summary(at)?, reader.blocked(BLOCKED_LISTED)?)),
@@ -122,6 +143,7 @@ fn look(settings: &Settings) -> Result<Status> {
     Ok(Status {
         at,
         spool,
+        custody,
         waiting_drops: count(&settings.paths.drop, |name| {
             !name.starts_with('.') || name.starts_with(".taken-")
         }),
@@ -246,6 +268,20 @@ fn print(status: &Status) {
                 spool.duplicates, spool.quarantined
             );
         }
+    }
+    if let Some(custody) = &status.custody {
+        let at = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |t| t.to_string());
+        println!(
+            "custody    {} at {}; the next is due at {}; {} confirmations wait to be named",
+            custody
+                .state
+                .last_bundle_id
+                .as_deref()
+                .unwrap_or("none yet"),
+            at(custody.state.last_sealed_at),
+            at(custody.next_due_at),
+            custody.state.unattested_confirmations
+        );
     }
     let known = |count: Option<usize>| {
         count.map_or_else(|| "(not allowed to look)".to_owned(), |n| n.to_string())

@@ -12,7 +12,7 @@ use serde_json::Number;
 use crate::bundle::{ChainPosition, Kind, VerifiedBundle, micros, micros_or_null};
 use crate::digest::Sha256;
 use crate::handover::Role;
-use crate::incident::{IncidentBody, WrittenTime};
+use crate::incident::{Execution, IncidentBody, IncidentSection, WrittenTime};
 
 /// Most entries of [`Custody::sealed`]; when more wait, several custody bundles follow each other.
 pub const CUSTODY_MAX_SEALED: usize = 2_000;
@@ -20,6 +20,12 @@ pub const CUSTODY_MAX_SEALED: usize = 2_000;
 pub const CUSTODY_MAX_CONFIRMED: usize = 4_000;
 /// Most entries of [`Custody::quarantined`] and of [`Custody::duplicates`].
 pub const CUSTODY_MAX_OTHERS: usize = 2_000;
+
+/// In [`IncidentEntry::findings`] when the incident cites more than the index holds: its bundle has
+/// all of it.
+pub const CONTROLS_CUT: &str = "controls_cut";
+/// So long may an entry's list of citations become.
+const CONTROLS_MAX_BYTES: usize = 16 << 10;
 
 /// The body of a custody bundle, as it stands in the document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -330,18 +336,42 @@ impl IncidentEntry {
     /// The entry of an incident whose bundle has findings of these codes.
     #[must_use]
     pub fn new<'a>(body: &IncidentBody, findings: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::of(&body.incident, &body.execution, findings)
+    }
+
+    /// The entry of an incident with these sections, whose bundle has findings of these codes. No
+    /// list of citations makes it too long to be sealed: past 16 KiB it ends, and
+    /// [`CONTROLS_CUT`] is among the codes.
+    #[must_use]
+    pub fn of<'a>(
+        incident: &IncidentSection,
+        execution: &Execution,
+        findings: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let mut findings: Vec<String> = findings.into_iter().map(str::to_owned).collect();
+        let mut bytes = 0;
+        let hipaa_controls: Vec<String> = incident
+            .hipaa_controls
+            .iter()
+            .take_while(|citation| {
+                // As written: each on a line of its own, indented.
+                bytes += 16 + 6 * citation.len();
+                bytes <= CONTROLS_MAX_BYTES
+            })
+            .cloned()
+            .collect();
+        if hipaa_controls.len() < incident.hipaa_controls.len() {
+            findings.push(CONTROLS_CUT.to_owned());
+        }
         findings.sort_unstable();
         findings.dedup();
-        let incident = &body.incident;
-        let execution = &body.execution;
         Self {
             incident_id: incident.incident_id.clone(),
             event_type: incident.event_type.clone(),
             severity: incident.severity.clone(),
             detected_at: incident.detected_at.clone(),
             hostname: incident.hostname.clone(),
-            hipaa_controls: incident.hipaa_controls.clone(),
+            hipaa_controls,
             resolution_type: execution.resolution_type.clone(),
             sla_met: execution.sla_met,
             mttr_seconds: execution.mttr_seconds.clone(),

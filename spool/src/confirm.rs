@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use evidence::bundle::OBJECT_LOCK_MODE;
+use evidence::bundle::{Kind, OBJECT_LOCK_MODE};
 use evidence::handover::{Confirmation, Order, Proof, Role};
 use evidence::ijson::is_unsafe_to_show;
 use jiff::{SignedDuration, Timestamp};
@@ -25,6 +25,8 @@ pub struct Applied {
     pub known: usize,
     /// Confirmations that are not believed.
     pub refused: Vec<Refused>,
+    /// Of the new ones, how many were of an incident's bundle, and wait for custody.
+    pub incidents: usize,
     /// Bundles whose locations are to be published.
     pub bundles: BTreeSet<i64>,
     /// Orders that are complete: their files can go.
@@ -190,14 +192,17 @@ fn record(
     open: &mut OpenOrder,
     applied: &mut Applied,
 ) -> Result<(), SpoolError> {
-    let bundle_rowid: i64 = tx
-        .prepare_cached("SELECT bundle_rowid FROM bundle WHERE bundle_id = ?1")?
-        .query_row([&said.bundle_id], |row| row.get(0))?;
+    let (bundle_rowid, kind): (i64, String) = tx
+        .prepare_cached("SELECT bundle_rowid, kind FROM bundle WHERE bundle_id = ?1")?
+        .query_row([&said.bundle_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let inserted = tx
         .prepare_cached(
             "INSERT OR IGNORE INTO confirmation (bundle_rowid, destination_id, path, role, uri,
-               version_id, etag, sha256, size_bytes, proof, retain_until, server_date, confirmed_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+               version_id, etag, sha256, size_bytes, proof, retain_until, server_date, confirmed_at,
+               attested_by)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+               (SELECT attested_by FROM attested_before WHERE bundle_rowid = ?1
+                  AND destination_id = ?2 AND path = ?3 AND version_id = ?6))",
         )?
         .execute(params![
             bundle_rowid,
@@ -222,6 +227,9 @@ fn record(
         return Ok(());
     }
     applied.accepted += 1;
+    if role == Role::Bundle && kind == Kind::Incident.as_str() {
+        applied.incidents += 1;
+    }
     applied.bundles.insert(bundle_rowid);
     // What was ended is taken off already, and is good to know all the same.
     if !is_ended(tx, bundle_rowid, &said.destination_id)? {

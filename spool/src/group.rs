@@ -12,7 +12,7 @@ use rusqlite::{Transaction, params};
 
 use crate::ending::end_bundle;
 use crate::row::{sha256, signed};
-use crate::{AppliedRequest, Ended, Spool, SpoolError};
+use crate::{AppliedRequest, Ended, Named, Spool, SpoolError};
 
 /// A sealed bundle on its way into the spool.
 #[derive(Debug, Clone)]
@@ -145,6 +145,8 @@ pub struct Group {
     pub quarantined: Vec<Quarantined>,
     /// The one bundle of the group says an earlier one again.
     pub resealed: Option<Resealed>,
+    /// The one bundle of the group is custody, and names these.
+    pub named: Option<Named>,
 }
 
 /// A bundle that is said again under another name, and where its own deliveries end thereby.
@@ -221,6 +223,9 @@ impl Spool {
                 refused.source_hmac.as_ref().map(Sha256::as_bytes),
                 refused.at.to_string()
             ])?;
+        }
+        if let Some(named) = &group.named {
+            named.mark(&tx, chain_rowid)?;
         }
         let mut ended = Ended::default();
         if let Some(resealed) = &group.resealed {

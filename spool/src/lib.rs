@@ -7,6 +7,7 @@
 mod backfill;
 mod check;
 mod confirm;
+mod custody;
 mod ending;
 mod error;
 mod group;
@@ -21,6 +22,7 @@ mod schema;
 pub use backfill::Unordered;
 pub use check::Looked;
 pub use confirm::{Applied, Refused};
+pub use custody::{CustodyState, Named, Statement, StatementLimits};
 pub use ending::Ended;
 pub use error::SpoolError;
 pub use evidence::bundle::ChainStart;

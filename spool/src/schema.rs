@@ -12,7 +12,7 @@ use crate::SpoolError;
 pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 const V1: &str = r"
 CREATE TABLE chain (
@@ -237,6 +237,109 @@ CREATE TABLE chain_of_v4 (
 INSERT INTO chain_of_v4 SELECT *, NULL FROM chain;
 DROP TABLE chain;
 ALTER TABLE chain_of_v4 RENAME TO chain;
+";
+
+/// Custody: what it covers and has named, so that nothing is named twice or never; jumps of the
+/// clock; a tally, so that its totals cost nothing however much there is. A bundle may be a rotation,
+/// and a chain may begin because the key was changed without one.
+///
+/// `bundle` holds all the evidence there is, so it is not made anew for one more word in a CHECK: its
+/// text in the schema is changed instead, as for any change that no row on disk shows
+/// (https://sqlite.org/lang_altertable.html, section 7, the second procedure).
+const V5: &str = r"
+CREATE TABLE chain_of_v5 (
+  chain_rowid INTEGER PRIMARY KEY,
+  chain_id TEXT NOT NULL UNIQUE CHECK (length(chain_id) = 26),
+  -- What the chain is bound to; another machine starts another chain.
+  machine_sha256 BLOB NOT NULL CHECK (length(machine_sha256) = 32),
+  started_at TEXT NOT NULL,
+  started_because TEXT NOT NULL CHECK (started_because IN ('first', 'machine_changed',
+    'rolled_back', 'spool_lost', 'forked', 'rebuilt', 'key_changed')),
+  predecessor_chain_id TEXT,
+  predecessor_sequence INTEGER CHECK (predecessor_sequence >= 1),
+  predecessor_sha256 BLOB CHECK (length(predecessor_sha256) = 32),
+  -- Ranges of earlier chains, as JSON; NULL when nothing is known to be missing.
+  missing TEXT CHECK (json_valid(missing)),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sequence IS NULL)),
+  CHECK ((predecessor_chain_id IS NULL) = (predecessor_sha256 IS NULL))
+) STRICT;
+INSERT INTO chain_of_v5 SELECT * FROM chain;
+DROP TABLE chain;
+ALTER TABLE chain_of_v5 RENAME TO chain;
+
+-- Custody bundles, each with the places of its chain that it covers: none, if it is the first there.
+CREATE TABLE custody (
+  bundle_rowid INTEGER PRIMARY KEY REFERENCES bundle,
+  chain_rowid INTEGER NOT NULL REFERENCES chain,
+  from_sequence INTEGER CHECK (from_sequence >= 1),
+  to_sequence INTEGER,
+  CHECK ((from_sequence IS NULL) = (to_sequence IS NULL)),
+  CHECK (from_sequence <= to_sequence)
+) STRICT;
+CREATE UNIQUE INDEX custody_covers ON custody (chain_rowid, to_sequence);
+CREATE TRIGGER custody_is_never_removed BEFORE DELETE ON custody
+BEGIN SELECT RAISE(ABORT, 'custody is never taken back'); END;
+CREATE TRIGGER custody_is_never_changed BEFORE UPDATE ON custody
+BEGIN SELECT RAISE(ABORT, 'custody is never changed'); END;
+
+CREATE TABLE clock_event (
+  event_rowid INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  jumped_ms INTEGER NOT NULL CHECK (jumped_ms <> 0),
+  attested_by INTEGER REFERENCES custody
+) STRICT;
+
+-- The custody bundle that named it. The indexes hold only what waits to be named.
+ALTER TABLE confirmation ADD COLUMN attested_by INTEGER REFERENCES custody;
+ALTER TABLE quarantined ADD COLUMN attested_by INTEGER REFERENCES custody;
+ALTER TABLE duplicate ADD COLUMN attested_by INTEGER REFERENCES custody;
+CREATE INDEX confirmation_unattested ON confirmation (attested_by) WHERE attested_by IS NULL;
+CREATE INDEX quarantined_unattested ON quarantined (attested_by) WHERE attested_by IS NULL;
+CREATE INDEX duplicate_unattested ON duplicate (bundle_rowid) WHERE attested_by IS NULL;
+CREATE INDEX clock_event_unattested ON clock_event (attested_by) WHERE attested_by IS NULL;
+CREATE TRIGGER confirmation_is_attested_once BEFORE UPDATE OF attested_by ON confirmation
+WHEN OLD.attested_by IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'what is attested is never attested again'); END;
+
+-- Named by custody before the spool was rebuilt: confirmed again, it is not named again.
+CREATE TABLE attested_before (
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  destination_id TEXT NOT NULL,
+  path TEXT NOT NULL,
+  version_id TEXT NOT NULL,
+  attested_by INTEGER NOT NULL REFERENCES custody,
+  PRIMARY KEY (bundle_rowid, destination_id, path, version_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX work_order_waiting ON work_order (outstanding) WHERE completed_at IS NULL;
+CREATE TABLE tally (
+  name TEXT PRIMARY KEY CHECK (name IN ('incident', 'custody', 'probe', 'rotation', 'confirmed',
+    'quarantined', 'duplicate')),
+  n INTEGER NOT NULL CHECK (n >= 0)
+) STRICT, WITHOUT ROWID;
+INSERT INTO tally VALUES
+  ('incident', (SELECT count(*) FROM bundle WHERE kind = 'incident')),
+  ('custody', (SELECT count(*) FROM bundle WHERE kind = 'custody')),
+  ('probe', (SELECT count(*) FROM bundle WHERE kind = 'probe')),
+  ('rotation', 0),
+  ('confirmed', (SELECT count(*) FROM confirmation)),
+  ('quarantined', (SELECT count(*) FROM quarantined)),
+  ('duplicate', (SELECT count(*) FROM duplicate));
+CREATE TRIGGER bundle_is_tallied AFTER INSERT ON bundle
+BEGIN UPDATE tally SET n = n + 1 WHERE name = NEW.kind; END;
+CREATE TRIGGER confirmation_is_tallied AFTER INSERT ON confirmation
+BEGIN UPDATE tally SET n = n + 1 WHERE name = 'confirmed'; END;
+CREATE TRIGGER quarantined_is_tallied AFTER INSERT ON quarantined
+BEGIN UPDATE tally SET n = n + 1 WHERE name = 'quarantined'; END;
+CREATE TRIGGER duplicate_is_tallied AFTER INSERT ON duplicate
+BEGIN UPDATE tally SET n = n + 1 WHERE name = 'duplicate'; END;
+
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema
+SET sql = replace(sql, 'kind IN (''incident'', ''custody'', ''probe'')',
+  'kind IN (''incident'', ''custody'', ''probe'', ''rotation'')')
+WHERE type = 'table' AND name = 'bundle';
+PRAGMA writable_schema = RESET;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

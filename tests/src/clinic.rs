@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use evidence::bundle::VerifiedBundle;
+use evidence::bundle::{Kind, VerifiedBundle};
 use evidence::keys::PublicKey;
 use fsck::Level;
 use sandbox::{Sandbox, SandboxOptions};
@@ -434,6 +434,20 @@ impl Clinic {
         assert!(status.success(), "{role:?} stopped with {status}");
     }
 
+    /// Stops both in good order: first the agent, then, once its last custody is stored and the
+    /// receipt for it waits for the agent's next start, the uploader. Everything else must be
+    /// confirmed by then.
+    pub fn wind_down(&mut self) {
+        self.stop(Role::Agent);
+        self.wait_until("the last custody to be stored", |clinic| {
+            let is_reported = fs::read_dir(clinic.state("receipts"))
+                .unwrap()
+                .any(|e| !e.unwrap().file_name().to_string_lossy().starts_with('.'));
+            is_reported && clinic.cli_json(&["status", "--json"])["pending"] == 0
+        });
+        self.stop(Role::Uploader);
+    }
+
     /// The next log line of either daemon, if one comes within `wait`.
     ///
     /// # Panics
@@ -507,6 +521,14 @@ impl Clinic {
             fs::write(temporary.join("artifacts").join(name), bytes).unwrap();
         }
         fs::rename(&temporary, folder.join(name)).unwrap();
+    }
+
+    /// The same of incidents only.
+    #[must_use]
+    pub fn incidents(&self) -> Vec<(PathBuf, VerifiedBundle)> {
+        let mut bundles = self.bundles();
+        bundles.retain(|(_, bundle)| bundle.header().kind == Kind::Incident);
+        bundles
     }
 
     /// Every bundle file with its verified content, in the order of the chain.

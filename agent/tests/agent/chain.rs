@@ -51,14 +51,18 @@ fn numbers_are_never_given_twice_when_the_clock_is_set_back() {
         .iter()
         .map(|b| b.header().bundle_id.clone())
         .collect();
+    // A start that finds the hour over, or the date set back, seals custody after the incident.
     assert_eq!(
         ids,
         [
             "EB-20261121-0001",
             "EB-20261122-0001",
             "EB-20261121-0002",
+            "EB-20261121-0003",
             "EB-20261122-0002",
-            "EB-20250101-0001"
+            "EB-20261122-0003",
+            "EB-20250101-0001",
+            "EB-20250101-0002",
         ]
     );
     assert_eq!(
@@ -135,7 +139,10 @@ fn restored_snapshot(second_seal: &str) {
     clinic.drop_incident("INC-3");
     clinic.agent().pass().unwrap();
     let all = clinic.bundles();
-    assert_eq!(all.len(), 3, "nothing was overwritten");
+    for bundle in &old {
+        let is_there = all.iter().any(|b| b.sha256() == bundle.sha256());
+        assert!(is_there, "nothing was overwritten");
+    }
     let new = all
         .iter()
         .find(|b| b.document()["incident"]["incident_id"] == "INC-3")

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use agent::{Agent, Clock};
-use evidence::bundle::VerifiedBundle;
+use evidence::bundle::{Kind, VerifiedBundle};
 use evidence::handover::{Confirmation, Order, Proof, Receipt};
 use evidence::keys::{PrivateKey, PublicKey};
 use host::config::Settings;
@@ -17,7 +18,9 @@ pub(crate) struct Clinic {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) public: PublicKey,
     pub(crate) now: Arc<Mutex<Timestamp>>,
+    pub(crate) since_boot: Arc<Mutex<Duration>>,
     pub(crate) more_config: String,
+    pub(crate) min_free_bytes: u64,
 }
 
 impl Clinic {
@@ -37,7 +40,9 @@ impl Clinic {
             dir,
             public: key.public().clone(),
             now: Arc::new(Mutex::new("2026-11-21T10:00:00Z".parse().unwrap())),
+            since_boot: Arc::new(Mutex::new(Duration::from_secs(100))),
             more_config: String::new(),
+            min_free_bytes: 1 << 20,
         }
     }
 
@@ -52,9 +57,9 @@ impl Clinic {
              [paths]\nstate_dir = \"{root}/state\"\n\
              [signing]\nkey = \"{root}/keys/evidence.key\"\npublic_key = \"{root}/keys/evidence.pub\"\n\
              password_file = \"{root}/keys/password\"\ndigest_key = \"{root}/keys/digest.key\"\n\
-             [agent]\nmin_free_bytes = 1048576\n\
+             [agent]\nmin_free_bytes = {}\n\
              [[destination]]\nid = \"main\"\nbucket = \"evidence\"\nprefix = \"p/\"\nregion = \"us-east-1\"\n",
-            self.more_config
+            self.more_config, self.min_free_bytes
         );
         Settings::parse(&text, Path::new("test.toml"), std::iter::empty()).unwrap()
     }
@@ -65,10 +70,21 @@ impl Clinic {
 
     pub(crate) fn try_agent(&self) -> Result<Agent, agent::AgentError> {
         let now = Arc::clone(&self.now);
-        let clock: Clock = Box::new(move || *now.lock().unwrap());
+        let since_boot = Arc::clone(&self.since_boot);
+        let clock = Clock::new(
+            move || *now.lock().unwrap(),
+            move || *since_boot.lock().unwrap(),
+        );
         Agent::open(self.settings(), clock)
     }
 
+    /// Both clocks go on by so much.
+    pub(crate) fn wait(&self, seconds: u32) {
+        *self.now.lock().unwrap() += SignedDuration::from_secs(i64::from(seconds));
+        *self.since_boot.lock().unwrap() += Duration::from_secs(u64::from(seconds));
+    }
+
+    /// Only the date changes.
     pub(crate) fn set_clock(&self, time: &str) {
         *self.now.lock().unwrap() = time.parse().unwrap();
     }
@@ -110,6 +126,7 @@ impl Clinic {
     pub(crate) fn incident_ids(&self) -> Vec<String> {
         self.bundles()
             .iter()
+            .filter(|b| b.header().kind == Kind::Incident)
             .map(|b| {
                 b.document()["incident"]["incident_id"]
                     .as_str()

@@ -3,6 +3,7 @@
 mod artifacts;
 mod chain;
 mod clinic;
+mod custody;
 mod folder;
 mod hostile_drops;
 mod hostile_receipts;

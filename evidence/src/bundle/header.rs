@@ -34,6 +34,14 @@ impl Kind {
             Self::Rotation => "rotation",
         }
     }
+
+    /// The inverse of [`Kind::as_str`].
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Incident, Self::Custody, Self::Probe, Self::Rotation]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
 }
 
 /// A bundle's place in its host's chain.

@@ -177,6 +177,7 @@ section! {
         group_limit: u64,
         min_local_age_days: u32,
         min_free_bytes: u64,
+        custody_interval_secs: u64,
     }
 }
 

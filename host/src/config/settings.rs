@@ -122,6 +122,8 @@ pub struct AgentSettings {
     pub min_local_age_days: u32,
     /// Sealing stops when the state folder has fewer free bytes.
     pub min_free_bytes: u64,
+    /// A custody bundle is sealed at least this often, in seconds, also when nothing happened.
+    pub custody_interval_secs: u64,
 }
 
 /// `[retention]`: what holds for destinations that say nothing else.

@@ -303,6 +303,20 @@ fn every_mistake_names_file_key_value_and_remedy() {
             "numeric uid",
         ),
         ("agent", "group_limit = 0", "agent.group_limit", "0", "64"),
+        (
+            "agent",
+            "custody_interval_secs = 59",
+            "agent.custody_interval_secs",
+            "59",
+            "3600",
+        ),
+        (
+            "agent",
+            "custody_interval_secs = 86401",
+            "agent.custody_interval_secs",
+            "86401",
+            "3600",
+        ),
         ("uploader", "in_flight = 0", "uploader.in_flight", "0", "16"),
         (
             "uploader",

@@ -72,6 +72,13 @@ pub(super) fn settings(
             256 << 20,
             0..=1 << 50,
         ),
+        custody_interval_secs: within(
+            places,
+            "agent.custody_interval_secs",
+            file.agent.custody_interval_secs,
+            3600,
+            60..=86_400,
+        ),
     };
     let destinations =
         destination::destinations(file.destination, &file.retention, places, &mut warnings);

@@ -126,6 +126,7 @@ impl World {
             folder: folder.path().to_owned(),
             state,
             now: Arc::new(Mutex::new(host_clock(steps))),
+            since_boot: Arc::default(),
             group_limit: 16,
             death: None,
             agent: None,

@@ -35,6 +35,7 @@ pub(super) struct Run<'a> {
     pub(super) folder: PathBuf,
     pub(super) state: PathBuf,
     pub(super) now: Arc<Mutex<Timestamp>>,
+    pub(super) since_boot: Arc<Mutex<Duration>>,
     pub(super) group_limit: u8,
     pub(super) death: Option<Death>,
     pub(super) agent: Option<Agent>,
@@ -91,7 +92,13 @@ impl Run<'_> {
                 self.death = Some(*death);
                 self.machine.die_after(u64::from(*n));
             }
-            Step::Stop => self.stop_all(),
+            Step::Stop => {
+                if let Some(agent) = &mut self.agent {
+                    // A full disk, or the machine has died meanwhile.
+                    let _ = agent.stop();
+                }
+                self.stop_all();
+            }
             Step::Server(mischief, times) => {
                 figures.server_faults += 1;
                 mischief.apply(&self.sandbox, *times);
@@ -101,6 +108,10 @@ impl Run<'_> {
                 figures.clock_jumps += 1;
                 let mut now = self.now.lock().unwrap();
                 *now += SignedDuration::from_mins(i64::from(*minutes));
+            }
+            Step::Hour => {
+                *self.now.lock().unwrap() += SignedDuration::from_hours(1);
+                *self.since_boot.lock().unwrap() += Duration::from_secs(3600);
             }
             Step::Full(full) => {
                 figures.full_disks += u64::from(*full);
@@ -186,7 +197,11 @@ impl Run<'_> {
         }
         if self.agent.is_none() {
             let now = Arc::clone(&self.now);
-            let clock: agent::Clock = Box::new(move || *now.lock().unwrap());
+            let since_boot = Arc::clone(&self.since_boot);
+            let clock = agent::Clock::new(
+                move || *now.lock().unwrap(),
+                move || *since_boot.lock().unwrap(),
+            );
             let keys = Arc::clone(&self.world.keys);
             // A full disk, or the machine has died; both are looked at by whoever called.
             self.agent = Agent::with_keys(self.settings(), keys, clock).ok();

@@ -28,6 +28,8 @@ pub enum Step {
     ServerHeals,
     /// The host's clock jumps, in minutes.
     Clock(i16),
+    /// An hour passes, after which custody is due.
+    Hour,
     /// The disk is full, or not any more.
     Full(bool),
     /// Another limit of drops in one transaction, from the next start on.
@@ -149,6 +151,7 @@ pub fn sequences(longest: usize) -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(n, times)| Step::Server(Mischief::ALL[n], times)),
         1 => Just(Step::ServerHeals),
         2 => (-1500..1500_i16).prop_map(Step::Clock),
+        3 => Just(Step::Hour),
         1 => any::<bool>().prop_map(Step::Full),
         1 => (1..9_u8).prop_map(Step::GroupLimit),
         1 => Just(Step::LoseDelivery),

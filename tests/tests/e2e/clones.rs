@@ -49,8 +49,7 @@ fn start(clinic: &mut Clinic) {
 }
 
 fn stop(clinic: &mut Clinic) {
-    clinic.stop(Role::Uploader);
-    clinic.stop(Role::Agent);
+    clinic.wind_down();
 }
 
 fn has(clinic: &Clinic, incident: &str) -> bool {
@@ -116,7 +115,8 @@ fn a_copied_spool_on_another_machine_begins_a_new_chain_and_what_both_owe_is_sto
     start(&mut original);
     confirm(&mut original, "INC-3");
     let link = &first_of_chain(&copy, "INC-COPY")["chain"];
-    assert_eq!(link["predecessor"]["sequence"], 2, "{link:#}");
+    // INC-1, custody at the stop, INC-2, custody at the stop.
+    assert_eq!(link["predecessor"]["sequence"], 4, "{link:#}");
     let judged = shared.judge(&[&original.public]);
     assert_eq!(judged.problems, Vec::<String>::new());
     assert_eq!(
@@ -159,11 +159,11 @@ fn a_full_clone_overwrites_nothing_and_goes_on_in_a_chain_of_its_own_once_reseal
     clone.drop_document("three.json", &document("INC-CLONE-3"));
     clone.wait_until("the third", |c| {
         has(c, "INC-CLONE-3")
-            && c.cli_json(&["status", "--json"])["spool"]["confirmed_bundles"] == 2
+            && c.cli_json(&["status", "--json"])["spool"]["confirmed_bundles"] == 3
     });
     let judged = shared.judge(&[&original.public]);
     assert_eq!(judged.problems.len(), 1, "a fork is seen: {judged:#?}");
-    assert!(judged.problems[0].contains("broken at 3"), "{judged:#?}");
+    assert!(judged.problems[0].contains("broken at 4"), "{judged:#?}");
 
     let reseal = ["reseal", "--all-conflicts", "--reason", "cloned by mistake"];
     let old = item["bundle_id"].as_str().unwrap().to_owned();
@@ -234,12 +234,14 @@ fn a_conflict_of_a_lost_chain_never_reseals_another_bundle_of_the_same_name() {
     confirm(&mut original, "INC-2");
     clone.drop_document("two.json", &document("INC-CLONE-2"));
     clone.wait_until("the conflict", |c| blocked(c) != Value::Array(Vec::new()));
-    stop(&mut clone);
+    // Not in good order: its custody would be in conflict, too.
+    clone.kill(Role::Uploader);
+    clone.kill(Role::Agent);
     // The clone's spool is lost; its next bundles have the numbers of the lost ones.
     fs::remove_dir_all(clone.state("spool")).unwrap();
     fs::create_dir(clone.state("spool")).unwrap();
     start(&mut clone);
-    for n in ["INC-NEW-1", "INC-NEW-2"] {
+    for n in ["INC-NEW-1", "INC-NEW-2", "INC-NEW-3"] {
         clone.drop_document(&format!("{n}.json"), &document(n));
         clone.wait_until("the bundle", |c| has(c, n));
     }
@@ -259,7 +261,8 @@ fn a_lost_spool_a_new_disk_and_new_keys_each_begin_a_chain_that_collides_with_no
     start(&mut host);
     confirm(&mut host, "INC-1");
     confirm(&mut host, "INC-2");
-    stop(&mut host);
+    host.kill(Role::Uploader);
+    host.kill(Role::Agent);
 
     // The spool is lost, the evidence folder is not.
     fs::remove_dir_all(host.state("spool")).unwrap();

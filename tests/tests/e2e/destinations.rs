@@ -170,9 +170,7 @@ fn one_that_is_added_serves_later_bundles_and_earlier_ones_only_when_backfilled(
     clinic.wait_until("confirmation", |c| {
         has_bundle_of(c, "INC-1") && c.is_settled()
     });
-    for role in [Role::Agent, Role::Uploader] {
-        clinic.stop(role);
-    }
+    clinic.wind_down();
     clinic.configure(&[main, offsite.place()], "");
     for role in [Role::Agent, Role::Uploader] {
         clinic.start(role);
@@ -188,12 +186,13 @@ fn one_that_is_added_serves_later_bundles_and_earlier_ones_only_when_backfilled(
     let answer = clinic.cli_json(&["destination", "backfill", "offsite", "--json"]);
     assert_eq!(
         (&answer["ok"], &answer["details"]["bundles"]),
-        (&true.into(), &1.into())
+        (&true.into(), &2.into()),
+        "the incident, and the custody of the stop"
     );
     clinic.wait_until("the backfill", |c| {
         c.is_settled() && states(c, "INC-1") == is("confirmed", "confirmed")
     });
-    assert_eq!(stored(offsite.sandbox()), 5, "with its artifact");
+    assert_eq!(stored(offsite.sandbox()), 7, "with its artifact");
     let id = bundle_of(&clinic, "INC-1");
     let shown = clinic.cli_json(&["show", &id, "--json"]);
     assert_eq!(shown["storage_locations"][1]["backfilled"], true);

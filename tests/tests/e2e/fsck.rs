@@ -8,7 +8,8 @@ use ::fsck::Level;
 use tests::clinic::{Clinic, Role, files_below};
 use tests::incident::document;
 
-/// A host with three incidents, one of them with an artifact, confirmed; both daemons stopped.
+/// A host with three incidents, one of them with an artifact, and the custody of a stop, confirmed;
+/// both daemons stopped.
 fn settled() -> Clinic {
     let mut clinic = Clinic::new();
     for n in 0..2 {
@@ -28,8 +29,7 @@ fn run_until_settled(clinic: &mut Clinic) {
     clinic.start(Role::Agent);
     clinic.start(Role::Uploader);
     clinic.wait_until("everything to be confirmed", Clinic::is_confirmed);
-    clinic.stop(Role::Uploader);
-    clinic.stop(Role::Agent);
+    clinic.wind_down();
 }
 
 fn sql(file: &Path, statement: &str) {
@@ -172,7 +172,7 @@ fn a_bundle_that_is_gone_from_the_spool_is_a_gap_and_a_head_that_is_gone_is_a_re
         assert!(found.contains(&code.to_owned()), "{code}: {found:?}");
     }
     fs::write(&spool, copy).unwrap();
-    sql(&spool, &forget(3));
+    sql(&spool, &forget(4));
     let found = codes(&clinic, Level::Damaged, true);
     assert!(!found.contains(&"chain_gap".to_owned()), "{found:?}");
     for code in ["spool_behind", "bucket_ahead"] {
@@ -279,7 +279,7 @@ fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bund
     fs::remove_file(a_file(&clinic, "run.log")).unwrap();
     let rebuilt = clinic.cli_json(&["fsck", "--rebuild", "--yes", "--json"]);
     for (pointer, expected) in [
-        ("/rebuilt/bundles", 3),
+        ("/rebuilt/bundles", 4),
         ("/rebuilt/fetched_bundles", 1),
         ("/rebuilt/fetched_artifacts", 1),
         ("/damaged", 0),
@@ -298,7 +298,7 @@ fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bund
     assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
     let status = clinic.cli_json(&["status", "--json"]);
     assert_eq!(status.pointer("/spool/duplicates"), Some(&1.into()));
-    assert_eq!(status.pointer("/spool/sealed_bundles"), Some(&4.into()));
+    assert_eq!(status.pointer("/spool/sealed_incidents"), Some(&4.into()));
     let after = clinic.bundles();
     let (_, newest) = after
         .iter()
@@ -385,8 +385,7 @@ fn a_host_restored_from_an_old_snapshot_learns_it_from_the_bucket_and_begins_a_n
     });
     clinic.drop_document("later.json", &document("INC-later"));
     clinic.wait_until("everything to be confirmed", Clinic::is_confirmed);
-    clinic.stop(Role::Uploader);
-    clinic.stop(Role::Agent);
+    clinic.wind_down();
     let bundles = clinic.bundles();
     let (_, newest) = bundles
         .iter()
@@ -409,7 +408,8 @@ fn a_host_restored_from_an_old_snapshot_learns_it_from_the_bucket_and_begins_a_n
     assert_eq!(judged.incidents.len(), 6);
     assert_eq!(codes(&clinic, Level::Damaged, true), ["bucket_ahead"]);
     let rebuilt = clinic.cli_json(&["fsck", "--rebuild", "--yes", "--json"]);
-    assert_eq!(rebuilt.pointer("/rebuilt/fetched_bundles"), Some(&2.into()));
+    // Two incidents, and the custody of the stop after them.
+    assert_eq!(rebuilt.pointer("/rebuilt/fetched_bundles"), Some(&3.into()));
     clinic.drop_document("last.json", &document("INC-last"));
     run_until_settled(&mut clinic);
     assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
