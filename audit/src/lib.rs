@@ -7,8 +7,10 @@
 //! judging looks at the ledger only, one family of checks after the other, and can be done again.
 
 mod code;
+mod collect;
 mod finding;
 pub mod hold;
+mod judge;
 mod keyring;
 mod ledger;
 pub mod list;
@@ -20,10 +22,13 @@ pub mod testing;
 mod verify;
 
 pub use code::Code;
+pub use collect::{Collected, Collecting, Progress, collect};
 pub use finding::{Check, Finding, Level, Subject, Tally, Verdict};
+pub use judge::{ExpectedHost, Judging, judge, verdict};
 pub use keyring::{KEYRING_FILE, Keyring, KeyringError, PinnedKey};
 pub use ledger::{
-    Examined, Ledger, LedgerError, Origin, Read, ReadVersion, Standing, Unit, VersionToRead,
+    Examined, Ledger, LedgerError, ListedTo, Origin, Read, ReadVersion, Standing, Unit,
+    VersionToRead,
 };
 pub use place::{Place, forgotten_prefix};
 pub use source::{

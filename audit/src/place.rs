@@ -38,13 +38,14 @@ impl<'a> Place<'a> {
             }
             _ => return None,
         };
-        let id: BundleId = bundle_id.parse().ok()?;
-        let (number, of_day) = (id.number(), id.day());
-        let is_its_day = *year == format!("{:04}", of_day.year())
-            && *month == format!("{:02}", of_day.month())
-            && *day == format!("{:02}", of_day.day());
-        if number == 0 || !is_its_day || [client_id, host_id, chain_id].iter().any(|p| p.is_empty())
-        {
+        // Another day than the name's is for those to judge who know what the bundle itself says.
+        let _: BundleId = bundle_id.parse().ok()?;
+        let is_day = [(year, 4), (month, 2), (day, 2)]
+            .iter()
+            .all(|(part, digits)| {
+                part.len() == *digits && part.bytes().all(|b| b.is_ascii_digit())
+            });
+        if !is_day || [client_id, host_id, chain_id].iter().any(|p| p.is_empty()) {
             return None;
         }
         let folder = [client_id, host_id, chain_id, year, month, day].map(|part| *part);
@@ -110,7 +111,7 @@ mod tests {
         for path in [
             "",
             "EB-20261121-0001.json",
-            "c/h/CHAIN/2026/11/22/EB-20261121-0001.json",
+            "c/h/CHAIN/2026/11/x1/EB-20261121-0001.json",
             "c/h/CHAIN/2026/11/21/EB-20261121-0001.locations.json",
             "c/h/CHAIN/2026/11/21/EB-20261121-1.json",
             "c/h//2026/11/21/EB-20261121-0001.json",

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::audit::AuditOptions;
+
 /// Tamper-evident evidence of automatic remediation: for engineers and for auditors.
 ///
 /// Exit codes: 0 done, and good; 1 wrong usage or configuration, nothing was done; 2 checked, and
@@ -98,6 +100,20 @@ pub(crate) enum Command {
     ///
     /// Example: msp-evidence fsck --bucket
     Fsck(FsckOptions),
+    /// Audit a bucket, or a folder copied from one, with the public keys that you trust.
+    ///
+    /// Every version of every object is listed and read: signatures, hashes, the chain of each host, what
+    /// its custody bundles say against what is stored, locks and retention, times, and anything that does
+    /// not belong there. Each check tells how much of how much passed, failed, or could not be checked;
+    /// what was not checked never counts as passed. A folder has no locks, versions and dates of a
+    /// store, so those cannot be checked there. docs/auditors.md goes through it step by step.
+    ///
+    /// Exit codes: 0 everything passed; 1 wrong usage; 2 at least one check failed; 3 none failed, and
+    /// something could not be checked, which is no pass.
+    ///
+    /// Example: msp-evidence audit --bucket clinic-evidence --region us-east-1 --key msp.pub
+    /// --client clinic-a --host srv-1 --state october.audit
+    Audit(Box<AuditOptions>),
 }
 
 #[derive(Subcommand)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod asking;
+mod audit;
 mod blocked;
 mod bucket;
 mod config;
@@ -13,6 +14,7 @@ mod output;
 mod quarantine;
 mod reseal;
 mod show;
+mod source;
 mod status;
 mod submit;
 mod verify;
@@ -62,5 +64,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Quarantine(command) => quarantine::run(command, config),
         Command::Config(command) => config::run(command, config),
         Command::Fsck(options) => fsck::run(options, config),
+        Command::Audit(options) => audit::run(options, config),
     }
 }

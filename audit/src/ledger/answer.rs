@@ -9,7 +9,7 @@ use crate::finding::{Check, Finding, Level, Subject, Tally};
 
 impl Ledger {
     /// Forgets what was judged before.
-    pub fn clear_judgement(&self) -> Result<(), LedgerError> {
+    pub(crate) fn clear_judgement(&self) -> Result<(), LedgerError> {
         self.sql().execute_batch(
             "DELETE FROM finding; DELETE FROM tally; UPDATE bundle SET is_trusted = 0
              WHERE is_trusted = 1;",
@@ -18,7 +18,7 @@ impl Ledger {
     }
 
     /// Writes a finding down.
-    pub fn add_finding(&self, finding: &Finding) -> Result<(), LedgerError> {
+    pub(crate) fn add_finding(&self, finding: &Finding) -> Result<(), LedgerError> {
         let subject = &finding.subject;
         self.sql()
             .prepare_cached(
@@ -43,10 +43,7 @@ impl Ledger {
     }
 
     /// Writes the counts of a check down.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn set_tally(&self, check: Check, tally: Tally) -> Result<(), LedgerError> {
+    pub(crate) fn set_tally(&self, check: Check, tally: Tally) -> Result<(), LedgerError> {
         self.sql()
             .prepare_cached(
                 "INSERT OR REPLACE INTO tally (check_name, passed, failed, could_not_check)

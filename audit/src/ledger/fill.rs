@@ -10,7 +10,7 @@ use evidence::rotation::Rotation;
 use jiff::Timestamp;
 use rusqlite::named_params;
 use rusqlite::params;
-use serde::Deserialize as _;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::values::{int, us};
@@ -28,6 +28,8 @@ pub struct VersionToRead {
     pub path: String,
     /// The version.
     pub version_id: String,
+    /// Its size, as listed.
+    pub listed_bytes: u64,
 }
 
 /// What is read and looked at in one go.
@@ -108,25 +110,39 @@ pub struct Read {
     pub bundles: Vec<Examined>,
 }
 
+/// How far listing has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedTo {
+    /// So many of the folders that are looked at are listed whole.
+    pub folders: usize,
+    /// Where the next one goes on.
+    pub after: Option<Marker>,
+    /// Everything is listed.
+    pub is_done: bool,
+}
+
 impl Ledger {
-    /// Where listing goes on: `None` when it has not begun, `Some(None)` when all is listed.
-    pub fn listed_to(&self) -> Result<Option<Option<Marker>>, LedgerError> {
-        let Some(text) = self.meta("listed_to")? else {
-            return Ok(None);
-        };
-        serde_json::from_str(&text)
-            .map(Some)
-            .map_err(|_| LedgerError::Damaged("listed_to"))
+    /// How far listing has come.
+    ///
+    /// # Errors
+    /// When SQLite fails.
+    pub fn listed_to(&self) -> Result<ListedTo, LedgerError> {
+        match self.meta("listed_to")? {
+            None => Ok(ListedTo::default()),
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|_| LedgerError::Damaged("listed_to"))
+            }
+        }
     }
 
-    /// Writes down a page of a listing, and where it goes on, together.
-    pub fn add_page(&self, page: &Page, listed_to: Option<&Marker>) -> Result<(), LedgerError> {
+    /// Writes down a page of a listing, and how far that is, together.
+    pub(crate) fn add_page(&self, page: &Page, listed_to: &ListedTo) -> Result<(), LedgerError> {
         self.together(|| {
             for entry in &page.entries {
                 self.add_listed(entry)?;
             }
             let text =
-                serde_json::to_string(&listed_to).map_err(|_| LedgerError::Damaged("listed_to"))?;
+                serde_json::to_string(listed_to).map_err(|_| LedgerError::Damaged("listed_to"))?;
             self.set_meta("listed_to", &text)
         })
     }
@@ -160,7 +176,7 @@ impl Ledger {
     }
 
     /// What an earlier run could not read is read again.
-    pub fn read_again(&self) -> Result<(), LedgerError> {
+    pub(crate) fn read_again(&self) -> Result<(), LedgerError> {
         self.sql().execute(
             "UPDATE version SET state = 'unread', problem = NULL WHERE state = 'unreadable'",
             [],
@@ -169,7 +185,7 @@ impl Ledger {
     }
 
     /// Bundles that name one of these keys are read again; how many versions that is.
-    pub fn read_again_with(&self, key_id: &str) -> Result<usize, LedgerError> {
+    pub(crate) fn read_again_with(&self, key_id: &str) -> Result<usize, LedgerError> {
         Ok(self.sql().execute(
             "UPDATE version SET state = 'unread' WHERE role = 'bundle' AND bundle_path IN
                (SELECT path FROM bundle WHERE state = 'unknown_key' AND problem = ?1)
@@ -179,7 +195,7 @@ impl Ledger {
     }
 
     /// So many versions wait to be read.
-    pub fn to_read(&self) -> Result<u64, LedgerError> {
+    pub(crate) fn to_read(&self) -> Result<u64, LedgerError> {
         let n: i64 = self.sql().query_row(
             "SELECT count(*) FROM version WHERE state = 'unread'",
             [],
@@ -189,7 +205,11 @@ impl Ledger {
     }
 
     /// The next bundles to read, in the order of paths.
-    pub fn bundles_to_read(&self, after: &str, most: usize) -> Result<Vec<Unit>, LedgerError> {
+    pub(crate) fn bundles_to_read(
+        &self,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Unit>, LedgerError> {
         let mut statement = self.sql().prepare_cached(
             "SELECT DISTINCT bundle_path FROM version
              WHERE state = 'unread' AND role = 'bundle' AND bundle_path > ?1
@@ -217,7 +237,7 @@ impl Ledger {
     ) -> Result<Vec<VersionToRead>, LedgerError> {
         // Of one key a store lists the newest first; dates have whole seconds only.
         let mut statement = self.sql().prepare_cached(
-            "SELECT version_rowid, path, version_id FROM version
+            "SELECT version_rowid, path, version_id, listed_bytes FROM version
              WHERE bundle_path = ?1 AND role = ?2 AND is_delete_marker = 0
              ORDER BY last_modified_us, version_rowid DESC",
         )?;
@@ -228,13 +248,13 @@ impl Ledger {
     }
 
     /// The next artifacts, and signatures without a bundle, to read.
-    pub fn objects_to_read(
+    pub(crate) fn objects_to_read(
         &self,
         after: i64,
         most: usize,
     ) -> Result<Vec<VersionToRead>, LedgerError> {
         let mut statement = self.sql().prepare_cached(
-            "SELECT version_rowid, path, version_id FROM version
+            "SELECT version_rowid, path, version_id, listed_bytes FROM version
              WHERE state = 'unread' AND role IN ('artifact', 'signature') AND version_rowid > ?1
              ORDER BY version_rowid LIMIT ?2",
         )?;
@@ -245,7 +265,7 @@ impl Ledger {
     }
 
     /// Writes down what was read. The caller makes a transaction of many.
-    pub fn add_read(&self, read: &Read) -> Result<(), LedgerError> {
+    pub(crate) fn add_read(&self, read: &Read) -> Result<(), LedgerError> {
         for version in &read.versions {
             self.add_version(version)?;
         }
@@ -523,7 +543,7 @@ impl Ledger {
     }
 
     /// The new keys of every verified rotation, PEM.
-    pub fn rotated_keys(&self) -> Result<Vec<String>, LedgerError> {
+    pub(crate) fn rotated_keys(&self) -> Result<Vec<String>, LedgerError> {
         let mut statement = self
             .sql()
             .prepare_cached("SELECT DISTINCT to_public_key FROM rotation ORDER BY to_key_id")?;
@@ -539,6 +559,7 @@ fn to_read(row: &rusqlite::Row<'_>) -> rusqlite::Result<VersionToRead> {
         version_rowid: row.get(0)?,
         path: row.get(1)?,
         version_id: row.get(2)?,
+        listed_bytes: row.get::<_, i64>(3)?.unsigned_abs(),
     })
 }
 

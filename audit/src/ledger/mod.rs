@@ -9,12 +9,14 @@ mod fill;
 mod schema;
 mod values;
 
+pub(crate) use values::{int, us};
+
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 
-pub use fill::{Examined, Read, ReadVersion, Standing, Unit, VersionToRead};
+pub use fill::{Examined, ListedTo, Read, ReadVersion, Standing, Unit, VersionToRead};
 
 /// What a ledger was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,15 +160,12 @@ impl Ledger {
     }
 
     /// The connection, for queries of this crate.
-    pub const fn sql(&self) -> &Connection {
+    pub(crate) const fn sql(&self) -> &Connection {
         &self.sql
     }
 
     /// A value that is kept beside the tables.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
+    pub(crate) fn meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
         Ok(self
             .sql
             .prepare_cached("SELECT value FROM meta WHERE name = ?1")?
@@ -175,10 +174,7 @@ impl Ledger {
     }
 
     /// Keeps a value beside the tables.
-    ///
-    /// # Errors
-    /// When SQLite fails.
-    pub fn set_meta(&self, name: &str, value: &str) -> Result<(), LedgerError> {
+    pub(crate) fn set_meta(&self, name: &str, value: &str) -> Result<(), LedgerError> {
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)")?
             .execute([name, value])?;
@@ -186,7 +182,7 @@ impl Ledger {
     }
 
     /// Everything `work` writes, or nothing of it.
-    pub fn together<T>(
+    pub(crate) fn together<T>(
         &self,
         work: impl FnOnce() -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {

@@ -73,7 +73,9 @@ CREATE TABLE bundle (
   incident             TEXT              -- JSON, evidence::custody::IncidentEntry
 ) STRICT;
 CREATE INDEX bundle_by_path ON bundle (path);
-CREATE INDEX bundle_by_place ON bundle (chain_id, sequence) WHERE is_trusted = 1;
+CREATE INDEX bundle_by_place ON bundle (chain_id, sequence);
+CREATE INDEX bundle_in_order ON bundle (client_id, host_id, chain_id, sequence, sha256);
+CREATE INDEX bundle_by_digest ON bundle (sha256);
 CREATE INDEX bundle_by_reseal ON bundle (reseals_sha256) WHERE reseals_sha256 IS NOT NULL;
 CREATE INDEX bundle_in_doubt ON bundle (state) WHERE state <> 'verified';
 
