@@ -1,0 +1,11 @@
+terraform {
+  # OpenTofu has the same from 1.6 on.
+  required_version = ">= 1.5"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = ">= 5.0"
+    }
+  }
+}
