@@ -10,13 +10,7 @@ use crate::{Class, Failure, Preflight};
 impl S3Destination {
     pub(super) async fn look(&self) -> Result<Preflight, Failure> {
         let client = self.client();
-        if let Err(failure) = self.head_bucket().await {
-            // The refusal told the store's date, and with that the same question may be answered.
-            if failure.class != Class::Clock {
-                return Err(self.in_words(failure).await);
-            }
-            self.head_bucket().await?;
-        }
+        self.reach().await?;
         let mut unknown = Vec::new();
         let versioning = match client
             .get_bucket_versioning()
@@ -68,6 +62,19 @@ impl S3Destination {
         })
     }
 
+    /// Is the bucket there, and may the caller ask it anything?
+    async fn reach(&self) -> Result<(), Failure> {
+        let mut answer = self.head_bucket().await;
+        if matches!(&answer, Err(failure) if failure.class == Class::Clock) {
+            // The refusal told the store's date, and with that the same question may be answered.
+            answer = self.head_bucket().await;
+        }
+        match answer {
+            Err(failure) if failure.class != Class::Clock => self.in_words(failure).await,
+            answer => answer,
+        }
+    }
+
     async fn head_bucket(&self) -> Result<(), Failure> {
         let signed_at = self.signing_date();
         let answer = self
@@ -83,9 +90,13 @@ impl S3Destination {
 
     /// Why a HEAD was refused, which has no body to say it: whoever may not ask at all is refused
     /// a GET for the same reason, in words.
-    async fn in_words(&self, failure: Failure) -> Failure {
+    ///
+    /// Whoever is answered the GET reaches the bucket. HeadBucket wants `s3:ListBucket` without a
+    /// prefix, which would show the keys of every client, so a writer of least privilege has no such
+    /// permission (S3 User Guide, "Required permissions for Amazon S3 API operations").
+    async fn in_words(&self, failure: Failure) -> Result<(), Failure> {
         if failure.class != Class::Park || !matches!(failure.status, Some(301 | 400..=404)) {
-            return failure;
+            return Err(failure);
         }
         let answer = self
             .client()
@@ -94,8 +105,9 @@ impl S3Destination {
             .send()
             .await;
         match answer.map_err(|error| classify(Call::reading("GetBucketVersioning"), error)) {
-            Err(reason) if reason.status.is_some() => reason,
-            _ => failure,
+            Ok(_) if failure.status == Some(403) => Ok(()),
+            Err(reason) if reason.status.is_some() => Err(reason),
+            _ => Err(failure),
         }
     }
 }

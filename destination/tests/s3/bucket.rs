@@ -29,10 +29,31 @@ async fn a_check_that_may_not_be_made_is_unknown_with_its_reason() {
 #[tokio::test]
 async fn a_bucket_that_may_not_be_looked_at_parks() {
     let (sandbox, store) = start().await;
-    let denied = sandbox.credentials().clone().deny("ListBucket");
+    let denied = sandbox
+        .credentials()
+        .clone()
+        .deny("ListBucket")
+        .deny("GetBucketVersioning");
     sandbox.identities().put(denied);
     let failure = store.preflight().await.unwrap_err();
     assert_eq!((failure.class, failure.status), (Class::Park, Some(403)));
+}
+
+#[tokio::test]
+async fn whoever_may_not_list_the_bucket_and_may_ask_for_its_settings_reaches_it() {
+    let (sandbox, store) = start().await;
+    let writer = sandbox.credentials().clone().deny("ListBucket");
+    sandbox.identities().put(writer);
+    let preflight = store.preflight().await.unwrap();
+    assert_eq!(
+        (preflight.versioning, preflight.object_lock),
+        (Some(true), Some(true))
+    );
+    assert_eq!((preflight.objection(), preflight.unknown), (None, vec![]));
+    // So too when the first refusal was of a wrong clock.
+    let store = connect(&sandbox).await;
+    sandbox.clock().set_offset_secs(18_000);
+    assert!(store.preflight().await.is_ok());
 }
 
 #[tokio::test]
@@ -49,12 +70,12 @@ async fn a_refused_look_says_why_although_a_head_has_no_body() {
         .put(sandbox::Identity::new(key, "another"));
     let failure = store.preflight().await.unwrap_err();
     assert_eq!(failure.code, "SignatureDoesNotMatch");
-    // Whoever may not look at the bucket, and may ask about it, is denied just that.
-    sandbox.identities().put(credentials.deny("ListBucket"));
+    let denied = credentials.deny("ListBucket").deny("GetBucketVersioning");
+    sandbox.identities().put(denied);
     let failure = store.preflight().await.unwrap_err();
     assert_eq!(
         (failure.operation, failure.code.as_str()),
-        ("HeadBucket", "AccessDenied")
+        ("GetBucketVersioning", "AccessDenied")
     );
 }
 
