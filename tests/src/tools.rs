@@ -36,6 +36,18 @@ pub enum Tool {
     Chromium,
     /// axe-core, the accessibility checker: the script that a page is given.
     Axe,
+    /// OpenTofu.
+    Tofu,
+    /// Terraform. Not built here: whoever has it, has it.
+    Terraform,
+    /// Terraform's provider for AWS, in a folder laid out as a mirror of its registry.
+    AwsProvider,
+    /// cfn-lint; beside it lies a Python with PyYAML.
+    CfnLint,
+    /// checkov.
+    Checkov,
+    /// A file of the npm package `@cloud-copilot/iam-simulate`, in its `node_modules`.
+    IamSimulate,
 }
 
 impl Tool {
@@ -53,6 +65,12 @@ impl Tool {
             Self::AnsibleRunner => "MSP_TEST_ANSIBLE_RUNNER",
             Self::Chromium => "MSP_TEST_CHROMIUM",
             Self::Axe => "MSP_TEST_AXE",
+            Self::Tofu => "MSP_TEST_TOFU",
+            Self::Terraform => "MSP_TEST_TERRAFORM",
+            Self::AwsProvider => "MSP_TEST_AWS_PROVIDER",
+            Self::CfnLint => "MSP_TEST_CFN_LINT",
+            Self::Checkov => "MSP_TEST_CHECKOV",
+            Self::IamSimulate => "MSP_TEST_IAM_SIMULATE",
         }
     }
 }

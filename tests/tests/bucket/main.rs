@@ -1,0 +1,8 @@
+//! The bucket templates below `packaging/bucket`: do the tools accept them, what do their policies
+//! allow, and what can somebody with stolen credentials do to a real store?
+
+mod policies;
+mod stolen;
+mod sts;
+mod templates;
+mod workbench;
