@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use tests::tools::{self, Tool};
+use tests::tools::{self, Tool, workspace_root};
 
 use crate::workbench::{Terraform, Workbench, providers, said, succeeded};
 
@@ -97,6 +97,25 @@ fn the_policies_need_no_provider_and_refuse_what_would_widen_them() {
         "{0,127}$\", id)) || id",
     );
     assert!(!terraform.run(&["test", "-no-color"]).status.success());
+}
+
+#[test]
+fn the_readme_of_the_module_names_every_variable_and_output() {
+    let module = workspace_root().join("packaging/bucket/terraform");
+    let read = |file: &str| fs::read_to_string(module.join(file)).unwrap();
+    let readme = read("README.md");
+    let mut named = 0;
+    for (file, word) in [("variables.tf", "variable"), ("outputs.tf", "output")] {
+        for line in read(file).lines() {
+            let Some(rest) = line.strip_prefix(&format!("{word} \"")) else {
+                continue;
+            };
+            let name = rest.split('"').next().unwrap();
+            assert!(readme.contains(&format!("`{name}`")), "{name} is missing");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "only {named} were looked for");
 }
 
 fn lint(program: &Path, bench: &Workbench) -> Output {
