@@ -1,6 +1,7 @@
 //! The main job across processes: agent and uploader as they are installed, a store that locks.
 
 mod artifacts;
+mod audit;
 
 mod clones;
 mod crash;
