@@ -8,6 +8,8 @@
 mod examine;
 mod read;
 mod ring;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -18,6 +18,8 @@ mod place;
 mod sealed;
 mod signature;
 mod source;
+#[cfg(test)]
+mod tests;
 mod time;
 mod unexpected;
 mod version;
