@@ -392,7 +392,6 @@ fn a_bundle_that_is_said_again_fills_the_place_of_the_first() {
         said.of(Level::Failed),
         BTreeSet::from(["chain/gap".to_owned()])
     );
-    let mut host = host;
     host.reseals = Some(Reseals {
         bundle_id: lost,
         sha256: at.sha256,
