@@ -10,32 +10,22 @@ use evidence::bundle::{
     BundleId, Draft, Kind, Producer, Reseals, SealError, TimeSource, artifact_path, object_path,
 };
 use evidence::chain::{Head, utc_day};
-use evidence::custody::CustodyBody;
 use evidence::findings::Finding;
 use evidence::handover::{Notice, NoticedBundle};
-use evidence::incident::{IncidentBody, Redaction, Source};
-use evidence::rotation::RotationBody;
+use evidence::incident::{IncidentBody, Redaction, SealedIncident, Source};
 use host::config::Settings;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use spool::{Artifact, NewBundle, Spool, SpooledBundle};
 
 use crate::destination_plan::plan;
 use crate::keys::Keys;
 
-/// What a bundle says, read back.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Said {
-    Incident(Box<SaidIncident>),
-    Custody(Box<CustodyBody>),
-    Rotation(RotationBody),
-}
-
-/// The fields of [`evidence::incident::SealedIncident`], in its order.
-#[derive(Serialize, Deserialize)]
-struct SaidIncident {
+/// What an incident bundle says, read back.
+#[derive(Deserialize)]
+struct Said {
+    kind: Kind,
     #[serde(flatten)]
     body: IncidentBody,
     source: Source,
@@ -44,7 +34,7 @@ struct SaidIncident {
 }
 
 /// What is said again, word for word.
-const BODY: [&str; 12] = [
+const BODY: [&str; 10] = [
     "incident",
     "runbook",
     "execution",
@@ -55,15 +45,13 @@ const BODY: [&str; 12] = [
     "source",
     "findings",
     "redactions",
-    "custody",
-    "rotation",
 ];
 
 /// Why a bundle cannot be said again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResealError {
-    #[error("a test at set-up attests nothing and is not said again")]
-    Probe,
+    #[error("only incidents can be resealed")]
+    NotAnIncident,
     #[error("the bundle's bytes cannot be read back from the spool")]
     Unreadable(#[source] serde_json::Error),
     #[error("the body would not come out as it was, so nothing was sealed")]
@@ -72,20 +60,6 @@ pub(crate) enum ResealError {
     Seal(#[from] SealError),
     #[error(transparent)]
     Spool(#[from] spool::SpoolError),
-}
-
-/// A rotation is signed by the key that it rotates from. Said again by another one, as here, it is on
-/// record, and leads whoever audits nowhere: they must be given the new key.
-fn said(kind: Kind, document: &Value) -> Result<Said, ResealError> {
-    match kind {
-        Kind::Incident => {
-            Deserialize::deserialize(document).map(|said| Said::Incident(Box::new(said)))
-        }
-        Kind::Custody => Deserialize::deserialize(document).map(Said::Custody),
-        Kind::Rotation => Deserialize::deserialize(document).map(Said::Rotation),
-        Kind::Probe => return Err(ResealError::Probe),
-    }
-    .map_err(ResealError::Unreadable)
 }
 
 /// What a new bundle is sealed with.
@@ -106,8 +80,10 @@ impl Resealer<'_> {
     ) -> Result<NewBundle, ResealError> {
         let document: Value =
             serde_json::from_slice(&old.bytes).map_err(ResealError::Unreadable)?;
-        let kind = Kind::deserialize(&document["kind"]).map_err(ResealError::Unreadable)?;
-        let said = said(kind, &document)?;
+        let said = Said::deserialize(&document).map_err(ResealError::Unreadable)?;
+        if said.kind != Kind::Incident {
+            return Err(ResealError::NotAnIncident);
+        }
         let day = utc_day(now);
         let bundle_id = BundleId::new(day, 1 + self.spool.last_number(day)?);
         let head: &Head = self.spool.head();
@@ -122,7 +98,7 @@ impl Resealer<'_> {
         );
         let draft = Draft {
             bundle_id,
-            kind,
+            kind: Kind::Incident,
             client_id: &settings.client_id,
             host_id: &settings.host_id,
             generated_at: now,
@@ -134,7 +110,12 @@ impl Resealer<'_> {
                 bundle_id: old.bundle_id.to_string(),
                 sha256: old.sha256,
             }),
-            body: &said,
+            body: SealedIncident {
+                body: &said.body,
+                source: said.source,
+                findings: &said.findings,
+                redactions: &said.redactions,
+            },
             plan: plan(&settings.destinations, &path),
         };
         let sealed = draft.seal(&self.keys.signing)?;
@@ -146,11 +127,10 @@ impl Resealer<'_> {
         {
             return Err(ResealError::Changed);
         }
-        let files = match &said {
-            Said::Incident(said) => said.body.artifacts.files.as_slice(),
-            Said::Custody(_) | Said::Rotation(_) => &[],
-        };
-        let artifacts = files
+        let artifacts = said
+            .body
+            .artifacts
+            .files
             .iter()
             .map(|file| {
                 (
@@ -168,7 +148,7 @@ impl Resealer<'_> {
             .collect();
         Ok(NewBundle {
             sealed,
-            kind,
+            kind: Kind::Incident,
             path,
             artifacts,
             // The drop is in the index already, under the earlier bundle.

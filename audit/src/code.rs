@@ -111,6 +111,7 @@ codes! {
     StoredTwice => "stored_twice", "The same bytes were stored twice under one key.";
     DeleteMarker => "delete_marker", "A delete marker lies over an object.";
     UnexpectedObject => "unexpected_object", "An object belongs to no bundle.";
+    WriteProbe => "write_probe", "A host's own test whether it may write; it is no evidence.";
     SizeDiffers => "size_differs", "An object is larger or smaller than the listing says.";
     // time
     StoredBeforeSealed => "stored_before_sealed", "The store received it before the time at which it says it was sealed.";

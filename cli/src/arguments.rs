@@ -84,6 +84,19 @@ pub(crate) enum Command {
     /// List or retry drops that could not be sealed.
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
+    /// Check everything on this host that can keep evidence from being sealed, stored or protected.
+    ///
+    /// Configuration, permissions and owners, keys, the drop folder and what waits in it, room, clock,
+    /// services and their alarms, credentials, the way to each store and its certificate, bucket,
+    /// permissions there, retention. Every finding says what to do, with the command. Nothing is
+    /// written, unless --write-probe asks for it. Run it as root, with the uploader's environment.
+    ///
+    /// Exit codes: 0 nothing is wrong (warnings may be told); 1 wrong usage, not agreed, or a
+    /// configuration that is not valid; 2 at least one problem; 3 no problem, but something could not
+    /// be checked.
+    ///
+    /// Example: msp-evidence doctor --json
+    Doctor(DoctorOptions),
     /// Check the configuration, or show what counts and where each value comes from.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -114,6 +127,21 @@ pub(crate) enum Command {
     /// Example: msp-evidence audit --bucket clinic-evidence --region us-east-1 --key msp.pub
     /// --client clinic-a --host srv-1 --state october.audit
     Audit(Box<AuditOptions>),
+}
+
+#[derive(Args)]
+pub(crate) struct DoctorOptions {
+    /// Also store one small object at each destination, lock it as evidence is locked, and read it
+    /// back: only so it shows whether the credentials may write. It seals nothing. It STAYS for the
+    /// configured retention; until when is said, and asked first.
+    #[arg(long)]
+    pub(crate) write_probe: bool,
+    /// Do not ask.
+    #[arg(long, requires = "write_probe")]
+    pub(crate) yes: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Subcommand)]

@@ -8,6 +8,7 @@ mod bucket;
 mod config;
 mod conformance;
 mod destination;
+mod doctor;
 mod fsck;
 mod keys;
 mod output;
@@ -63,6 +64,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Blocked(command) => blocked::run(command, config),
         Command::Quarantine(command) => quarantine::run(command, config),
         Command::Config(command) => config::run(command, config),
+        Command::Doctor(options) => doctor::run(options, config),
         Command::Fsck(options) => fsck::run(options, config),
         Command::Audit(options) => audit::run(options, config),
     }

@@ -297,8 +297,7 @@ pub enum CustodyError {
 
 impl Custody {
     /// The statement in a verified bundle, once it agrees with itself: it lists exactly the places that
-    /// it covers, in order, and all of them before its own. One that was resealed speaks of the place
-    /// and chain of the bundle that it says again.
+    /// it covers, in order, and all of them before its own.
     ///
     /// # Errors
     /// See [`CustodyError`].
@@ -309,13 +308,12 @@ impl Custody {
         }
         let CustodyBody { custody } = CustodyBody::deserialize(bundle.document())?;
         let sequence = header.chain.sequence;
-        let says_again = header.reseals.is_some();
         match custody.covers {
-            None if (sequence == 1 || says_again) && custody.sealed.is_empty() => Ok(custody),
+            None if sequence == 1 && custody.sealed.is_empty() => Ok(custody),
             None => Err(CustodyError::Inconsistent(
                 "it covers nothing, and is not the first of its chain",
             )),
-            Some(Covers { to_sequence, .. }) if to_sequence >= sequence && !says_again => Err(
+            Some(Covers { to_sequence, .. }) if to_sequence >= sequence => Err(
                 CustodyError::Inconsistent("it covers what comes after itself"),
             ),
             Some(covers) => {

@@ -227,6 +227,13 @@ impl<D: Destination> BucketCheck<'_, D> {
             return Ok(());
         };
         let path = first.key.strip_prefix(self.prefix).unwrap_or(&first.key);
+        if self.is_write_probe(path) {
+            let item = format!("{} at {}", path, self.destination_id);
+            let message = "`doctor --write-probe` stored it; it is no evidence";
+            self.report
+                .say(Level::Note, Part::Bucket, "write_probe", item, message);
+            return Ok(());
+        }
         let stored = versions.iter().filter(|v| !v.version.is_delete_marker);
         let stored: Vec<&ListedVersion> = stored.collect();
         if stored.len() < versions.len() {
@@ -251,6 +258,18 @@ impl<D: Destination> BucketCheck<'_, D> {
             return Ok(());
         };
         self.unknown(path, role, &newest.version.version_id).await
+    }
+
+    fn is_write_probe(&self, path: &str) -> bool {
+        let settings = self.look.settings;
+        let rest = [&settings.client_id, &settings.host_id]
+            .into_iter()
+            .try_fold(path, |rest, name| {
+                rest.strip_prefix(name.as_str())?.strip_prefix('/')
+            });
+        rest.is_some_and(|rest| {
+            rest.split('/').next() == Some(evidence::handover::WRITE_PROBE_FOLDER)
+        })
     }
 
     /// An object that the spool does not know: ours, if it is signed.

@@ -107,12 +107,7 @@ fn remedy(level: Level, code: &str) -> &'static str {
             | "order_damaged"
             | "order_count_wrong"
             | "confirmation_of_nothing"
-            | "day_number_behind"
-            | "custody_gap"
-            | "custody_differs"
-            | "custody_of_nothing"
-            | "custody_not_listed"
-            | "tally_differs",
+            | "day_number_behind",
         ) => {
             "stop both services, copy the state folder, and let `msp-evidence fsck --rebuild` make \
              the spool anew from the evidence folder and the bucket"

@@ -50,7 +50,6 @@ impl Reader {
         self.check_incidents(&mut say)?;
         self.check_orders(&mut looked, &mut say)?;
         self.check_confirmations(&mut looked, &mut say)?;
-        self.check_custody(&self.stated_missing()?, &mut say)?;
         Ok(looked)
     }
 
@@ -386,7 +385,7 @@ impl Reader {
     }
 }
 
-pub(crate) fn problem(code: &'static str, item: &str, message: impl Into<String>) -> Problem {
+fn problem(code: &'static str, item: &str, message: impl Into<String>) -> Problem {
     Problem {
         code,
         item: item.to_owned(),

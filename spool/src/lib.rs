@@ -6,7 +6,6 @@
 
 mod backfill;
 mod check;
-mod check_custody;
 mod confirm;
 mod custody;
 mod ending;

@@ -392,6 +392,7 @@ fn a_bundle_that_is_said_again_fills_the_place_of_the_first() {
         said.of(Level::Failed),
         BTreeSet::from(["chain/gap".to_owned()])
     );
+    let mut host = host;
     host.reseals = Some(Reseals {
         bundle_id: lost,
         sha256: at.sha256,
@@ -708,6 +709,21 @@ fn an_artifact_that_no_bundle_names_is_unexpected() {
         stored,
         2193,
     );
+    judged(&shelf).is(Verdict::Failed, &["unexpected/unexpected_object"], &[]);
+}
+
+#[test]
+fn a_hosts_own_write_probe_is_named_and_no_failure_and_anything_beside_it_is_one() {
+    let stored = "2026-10-01T00:00:30Z".parse().unwrap();
+    let (_, mut shelf) = good();
+    shelf.lay("c/h/write-probes/1796000000-7.txt", b"probe", stored, 2193);
+    judged(&shelf).is(Verdict::Passed, &[], &[]);
+    assert!(
+        judged(&shelf)
+            .message("write_probe")
+            .contains("no evidence")
+    );
+    shelf.lay("c/h/write-probes/deeper/7.txt", b"hidden", stored, 2193);
     judged(&shelf).is(Verdict::Failed, &["unexpected/unexpected_object"], &[]);
 }
 

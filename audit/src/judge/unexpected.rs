@@ -1,5 +1,7 @@
 //! Does anything lie below the prefix that belongs to no bundle?
 
+use evidence::handover::WRITE_PROBE_FOLDER;
+
 use super::Bench;
 use super::signature::subject_of;
 use crate::code::Code;
@@ -35,6 +37,17 @@ pub(super) fn judge(bench: &mut Bench<'_>) -> Result<(), LedgerError> {
                 artifact(bench, &path, is_named, is_proven)?;
             }
             _ if !bench.judging.has_store_metadata && is_locations(&path) => {}
+            // It hides nothing: every one of them is named, and none counts as evidence.
+            _ if is_write_probe(&path) => {
+                ours += 1;
+                bench.book.pass(Check::Unexpected, 1);
+                bench.book.note(
+                    Check::Unexpected,
+                    Code::WriteProbe,
+                    subject_of(&path),
+                    "`doctor --write-probe` stores such objects; it is no evidence",
+                )?;
+            }
             _ => {
                 foreign += 1;
                 bench.book.say(
@@ -99,4 +112,12 @@ fn bundle_of(path: &str) -> String {
 fn is_locations(path: &str) -> bool {
     path.strip_suffix(".locations.json")
         .is_some_and(|stem| Place::of(&format!("{stem}.json")).is_some())
+}
+
+/// `{client}/{host}/write-probes/{name}`.
+fn is_write_probe(path: &str) -> bool {
+    matches!(
+        path.split('/').collect::<Vec<_>>()[..],
+        [_, _, WRITE_PROBE_FOLDER, _]
+    )
 }

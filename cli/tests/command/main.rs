@@ -2,6 +2,7 @@
 //! running daemons and a store is in the workspace's end-to-end tests.
 
 mod before_daemons;
+mod configuration;
 mod desk;
 mod keys;
 mod quarantine;

@@ -58,6 +58,10 @@ pub const ANSWER_SUFFIX: &str = ".answer.json";
 /// No request and no answer is larger.
 pub const REQUEST_MAX_BYTES: u64 = 64 << 10;
 
+/// Below a host's own prefix in a bucket: the folder of the objects that `doctor --write-probe` stores
+/// to see whether it may. They are no evidence, and stay locked as long as evidence.
+pub const WRITE_PROBE_FOLDER: &str = "write-probes";
+
 #[cfg(test)]
 mod tests {
     use super::*;
