@@ -27,8 +27,8 @@ pub use finding::{Check, Finding, Level, Subject, Tally, Verdict};
 pub use judge::{ExpectedHost, Judging, judge, verdict};
 pub use keyring::{KEYRING_FILE, Keyring, KeyringError, PinnedKey};
 pub use ledger::{
-    Examined, Ledger, LedgerError, ListedTo, Origin, Read, ReadVersion, Standing, Unit,
-    VersionToRead,
+    Examined, JudgedBy, Ledger, LedgerError, ListedTo, Origin, Read, ReadVersion, Standing,
+    TrustedKey, Unit, VersionToRead,
 };
 pub use place::{Place, forgotten_prefix};
 pub use source::{

@@ -1,16 +1,15 @@
 //! Synthetic results of an audit, made from a seed as they are asked for: whatever a report must show,
 //! and text that is out to break it. No incident here is anybody's.
 
-use audit::Level;
 use audit::report::{
     BodyContent, BundleContent, CheckContent, CheckResult, Content, CustodyContent, Each,
-    FindingContent, IncidentContent, IncidentDetail, KeyContent, Proven, ReportError, Summary,
-    VersionContent,
+    FindingContent, IncidentContent, IncidentDetail, Proven, ReportError, Summary, VersionContent,
 };
+use audit::{Check, Code, Finding, Level, Subject, Tally, TrustedKey};
 use evidence::bundle::Kind;
 use evidence::custody::IncidentEntry;
 use evidence::digest::Sha256;
-use evidence::findings::Finding;
+use evidence::findings::Finding as SealedFinding;
 use evidence::incident::{Action, StoredFile};
 use fastrand::Rng;
 use jiff::{Timestamp, ToSpan as _};
@@ -63,46 +62,6 @@ const EVENTS: [(&str, &str, &[&str]); 5] = [
     ("stale_account", "info", &["164.308(a)(3)(ii)(C)"]),
 ];
 
-const CHECKS: [(&str, &str, &str); 9] = [
-    (
-        "signature",
-        "each bundle is signed, over exactly its bytes",
-        "bundles",
-    ),
-    (
-        "key",
-        "by a key that is trusted for that host at that time",
-        "bundles",
-    ),
-    (
-        "chain",
-        "each place of a chain is filled once and names the one before it",
-        "places",
-    ),
-    (
-        "custody",
-        "each place is covered by exactly one custody bundle",
-        "places",
-    ),
-    ("coverage", "custody came hour by hour", "hours"),
-    (
-        "lock",
-        "each version is locked in COMPLIANCE mode",
-        "versions",
-    ),
-    ("retention", "no lock ends too early", "versions"),
-    (
-        "unexpected",
-        "nothing else lies below the prefix",
-        "objects",
-    ),
-    (
-        "artifact",
-        "each artifact is there with its bytes",
-        "artifacts",
-    ),
-];
-
 fn start() -> Timestamp {
     // 2026-10-01T00:00:00Z
     Timestamp::constant(1_790_812_800, 0)
@@ -119,10 +78,11 @@ impl Synthetic {
             summary: Summary {
                 tool: "msp-evidence 0.1.0".to_owned(),
                 source: "s3://msp-evidence-example/evidence/v1/".to_owned(),
-                began_at: start() + (shape.hours + 2).hours(),
-                finished_at: Some(start() + (shape.hours + 2).hours() + 754.seconds()),
+                scope: String::new(),
+                looked_at: Some(start() + (shape.hours + 2).hours()),
                 asked_from: None,
                 asked_to: None,
+                silent_after_secs: 4_500,
                 objects: 0,
                 keys: (0..shape.hosts).map(key).collect(),
                 checks: Vec::new(),
@@ -138,34 +98,34 @@ impl Synthetic {
         })
         .expect("nothing here fails");
         if shape.damaged {
-            findings.push(FindingContent {
-                check: "coverage".to_owned(),
-                level: Level::Failed,
-                code: "silent".to_owned(),
-                subject: format!("{}, 2026-10-02 03:00 to 09:00", host_id(0)),
-                message: "No custody came for 6 hours.".to_owned(),
-                bundle: None,
-            });
+            findings.push(finding(
+                Check::Coverage,
+                Level::Failed,
+                Code::Silent,
+                None,
+                "No custody came for 6 hours.",
+                None,
+            ));
         }
-        let count = |check: &str, level| {
+        let count = |check: Check, level| {
             findings
                 .iter()
-                .filter(|finding| finding.check == check && finding.level == level)
+                .filter(|finding| finding.found.check == check && finding.found.level == level)
                 .count() as u64
         };
-        made.summary.checks = CHECKS
-            .iter()
-            .map(|(code, asserts, counts)| {
-                let failed = count(code, Level::Failed);
-                let could_not_check = count(code, Level::CouldNotCheck);
-                let of = if *code == "artifact" { 0 } else { bundles };
+        made.summary.checks = Check::ALL
+            .into_iter()
+            .map(|check| {
+                let failed = count(check, Level::Failed);
+                let could_not_check = count(check, Level::CouldNotCheck);
+                let of = if check == Check::Artifact { 0 } else { bundles };
                 CheckContent {
-                    code: (*code).to_owned(),
-                    asserts: (*asserts).to_owned(),
-                    counts: (*counts).to_owned(),
-                    passed: u64::saturating_sub(of, failed + could_not_check),
-                    failed,
-                    could_not_check,
+                    check,
+                    tally: Tally {
+                        passed: u64::saturating_sub(of, failed + could_not_check),
+                        failed,
+                        could_not_check,
+                    },
                 }
             })
             .collect();
@@ -189,8 +149,9 @@ impl Synthetic {
                         each(self.incident(&mut rng, host, number, sequence, sealed))?;
                     }
                 }
-                let silent =
-                    self.shape.damaged && (hour % 59 > 52 || (host == 1 && hour % 97 > 62));
+                let stopped = self.shape.damaged && (20..24).contains(&hour);
+                let silent = stopped
+                    || self.shape.damaged && (hour % 59 > 52 || (host == 1 && hour % 97 > 62));
                 if !silent {
                     number += 1;
                     sequence += 1;
@@ -202,6 +163,11 @@ impl Synthetic {
             each(unproven(number + 1))?;
         }
         Ok(())
+    }
+
+    /// The agents of damaged hosts stop once.
+    fn is_stop(&self, at: Timestamp) -> bool {
+        self.shape.damaged && at == start() + 19.hours() + 3_590.seconds()
     }
 
     fn incident(
@@ -228,7 +194,7 @@ impl Synthetic {
         }
         let steps = rng.u64(1..4);
         let sealed_findings = if hostile {
-            vec![Finding::new(
+            vec![SealedFinding::new(
                 "sla_mismatch",
                 "/execution/sla_met",
                 "sla_met does not follow from the times",
@@ -289,7 +255,7 @@ impl Synthetic {
 
     fn custody(&self, host: u64, number: u64, sequence: u64, at: Timestamp) -> BundleContent {
         let body = BodyContent::Custody(CustodyContent {
-            because: "interval".to_owned(),
+            because: if self.is_stop(at) { "stop" } else { "interval" }.to_owned(),
             from_sequence: (sequence > 1).then(|| sequence - 1),
             to_sequence: (sequence > 1).then(|| sequence - 1),
             sealed: u64::from(sequence > 1),
@@ -344,7 +310,8 @@ impl Synthetic {
             sha256: Some(Sha256::of(&number.to_be_bytes())),
             signature: CheckResult::Passed,
             proven: Some(proven),
-            attested_by: None,
+            problem: None,
+            covered_by: (number % 2 == 0).then(|| "EB-20261001-0002".to_owned()),
             findings,
             versions,
         }
@@ -357,8 +324,8 @@ fn host_id(host: u64) -> String {
         .map_or_else(|| format!("srv-{host}"), |name| (*name).to_owned())
 }
 
-fn key(host: u64) -> KeyContent {
-    KeyContent {
+fn key(host: u64) -> TrustedKey {
+    TrustedKey {
         fingerprint: Sha256::of(host_id(host).as_bytes()).prefixed(),
         trusted_because: format!("given: clinic-{host}.pub"),
         client_id: Some(format!("clinic-{host}")),
@@ -366,6 +333,7 @@ fn key(host: u64) -> KeyContent {
         not_before: None,
         not_after: None,
         revoked_at: (host == 2).then(|| start() + 900.hours()),
+        revoked_reason: (host == 2).then(|| "the host was replaced".to_owned()),
     }
 }
 
@@ -416,60 +384,70 @@ fn version(object: String, number: u64, at: Timestamp) -> VersionContent {
 }
 
 fn finding(
-    check: &str,
+    check: Check,
     level: Level,
-    code: &str,
-    subject: &str,
+    code: Code,
+    path: Option<&str>,
     message: &str,
-    bundle: u64,
+    bundle: Option<u64>,
 ) -> FindingContent {
     FindingContent {
-        check: check.to_owned(),
-        level,
-        code: code.to_owned(),
-        subject: subject.to_owned(),
-        message: message.to_owned(),
-        bundle: Some(bundle),
+        about: path.unwrap_or("the whole").to_owned(),
+        found: Finding {
+            check,
+            level,
+            code,
+            subject: Subject {
+                path: path.map(str::to_owned),
+                ..Subject::default()
+            },
+            message: message.to_owned(),
+        },
+        bundle,
     }
 }
 
 /// What is wrong with a bundle, going by its number.
 fn wrong(number: u64, object: &str) -> Vec<FindingContent> {
-    match number % 97 {
-        11 => vec![finding(
-            "retention",
+    let (check, level, code, message) = match number % 97 {
+        11 => (
+            Check::Retention,
             Level::Failed,
-            "lock_too_short",
-            object,
+            Code::LockTooShort,
             "Locked until 2027-01-01; the plan asks for 2192 days.",
-            number,
-        )],
-        30 => vec![finding(
-            "lock",
+        ),
+        30 => (
+            Check::Lock,
             Level::CouldNotCheck,
-            "lock_unknown",
-            object,
+            Code::LockUnknown,
             "The store would not say whether it is locked: access denied.",
-            number,
-        )],
-        53 => vec![finding(
-            "chain",
+        ),
+        53 => (
+            Check::Chain,
             Level::Note,
-            "restarted",
-            object,
+            Code::Restarted,
             "The machine was started again.",
-            number,
-        )],
-        71 => vec![finding(
-            "unexpected",
-            Level::Failed,
-            "unexpected_object",
-            &format!("{object} {HOSTILE}"),
-            &format!("It belongs to no bundle: {HOSTILE}"),
-            number,
-        )],
-        _ => Vec::new(),
-    }
+        ),
+        71 => {
+            return vec![finding(
+                Check::Unexpected,
+                Level::Failed,
+                Code::UnexpectedObject,
+                Some(&format!("{object} {HOSTILE}")),
+                &format!("It belongs to no bundle: {HOSTILE}"),
+                Some(number),
+            )];
+        }
+        _ => return Vec::new(),
+    };
+    vec![finding(
+        check,
+        level,
+        code,
+        Some(object),
+        message,
+        Some(number),
+    )]
 }
 
 /// What was found, and is not what anybody sealed.
@@ -485,14 +463,15 @@ fn unproven(number: u64) -> BundleContent {
         sha256: Some(Sha256::of(b"forged")),
         signature: CheckResult::Failed,
         proven: None,
-        attested_by: None,
+        problem: Some("the signature is for other bytes".to_owned()),
+        covered_by: None,
         findings: vec![finding(
-            "signature",
+            Check::Signature,
             Level::Failed,
-            "bytes_changed",
-            &object,
+            Code::BytesChanged,
+            Some(&object),
             "The signature is for other bytes than these.",
-            number,
+            Some(number),
         )],
         versions: Vec::new(),
     }
@@ -509,13 +488,13 @@ impl Content for Synthetic {
 
     fn findings(
         &self,
-        check: &str,
+        check: Check,
         level: Level,
         each: Each<'_, FindingContent>,
     ) -> Result<(), ReportError> {
         self.findings
             .iter()
-            .filter(|finding| finding.check == check && finding.level == level)
+            .filter(|finding| finding.found.check == check && finding.found.level == level)
             .try_for_each(|finding| each(finding.clone()))
     }
 }

@@ -83,6 +83,8 @@ pub async fn collect(
     mut progress: impl FnMut(Progress),
 ) -> Result<Collected, LedgerError> {
     ledger.set_meta("problem", "")?;
+    // What is read from here on was not judged.
+    ledger.set_judged_by(None)?;
     if !list(ledger, &source, options, &mut stop, &mut progress).await? {
         return Ok(Collected::Interrupted);
     }

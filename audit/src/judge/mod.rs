@@ -30,7 +30,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::finding::{Check, Subject, Verdict};
 use crate::keyring::Keyring;
-use crate::ledger::{Ledger, LedgerError, us};
+use crate::ledger::{JudgedBy, Ledger, LedgerError, TrustedKey, us};
 use book::Book;
 
 /// Whom the auditor expects.
@@ -96,6 +96,7 @@ pub fn judge(
 ) -> Result<Verdict, LedgerError> {
     ledger.together(|| {
         ledger.clear_judgement()?;
+        ledger.set_judged_by(None)?;
         let mut bench = Bench::new(ledger, keyring, judging)?;
         signature::judge(&mut bench)?;
         place::judge(&mut bench)?;
@@ -112,9 +113,23 @@ pub fn judge(
         version::judge(&mut bench)?;
         unexpected::judge(&mut bench)?;
         time::judge(&mut bench)?;
-        bench.book.close()
+        bench.book.close()?;
+        ledger.set_judged_by(Some(&judged_by(bench.now, keyring, judging)))
     })?;
     verdict(ledger)
+}
+
+/// What a report says of it.
+fn judged_by(now: Option<Timestamp>, keyring: &Keyring, judging: &Judging) -> JudgedBy {
+    let allowed = judging.custody_interval + judging.custody_tolerance;
+    JudgedBy {
+        looked_at: now,
+        from: judging.from,
+        to: judging.to,
+        silent_after_secs: allowed.as_secs(),
+        has_store_metadata: judging.has_store_metadata,
+        keys: keyring.keys().map(TrustedKey::given).collect(),
+    }
 }
 
 /// The worst of all checks. What was not applicable throughout did not pass.

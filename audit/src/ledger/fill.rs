@@ -17,6 +17,7 @@ use super::values::{int, us};
 use super::{Ledger, LedgerError};
 use crate::code::Code;
 use crate::place::Place;
+use crate::report::IncidentDetail;
 use crate::source::{Facts, Listed, Marker, Page};
 
 /// A version that is to be read.
@@ -383,12 +384,13 @@ impl Ledger {
                    key_id, own_path, bundle_id, kind, client_id, host_id, chain_id, sequence,
                    sha256, previous_sha256, generated_at_us, stored_us, boot_id,
                    predecessor_chain, predecessor_sequence, predecessor_sha256, began_because,
-                   began_missing, reseals_bundle_id, reseals_sha256, retention_days, plan, incident)
+                   began_missing, reseals_bundle_id, reseals_sha256, retention_days, plan,
+                   content_hash, incident, detail)
                  VALUES (:path, :version, :signature, 'verified', :is_evidence, :key_id,
                    :own_path, :bundle_id, :kind, :client_id, :host_id, :chain_id, :sequence,
                    :sha256, :previous, :generated_at, :stored, :boot_id, :pre_chain,
                    :pre_sequence, :pre_sha256, :because, :missing, :reseals_id, :reseals_sha256,
-                   :retention_days, :plan, :incident)",
+                   :retention_days, :plan, :content_hash, :incident, :detail)",
             )?
             .execute(named_params! {
                 ":path": path,
@@ -417,7 +419,10 @@ impl Ledger {
                 ":reseals_sha256": header.reseals.as_ref().map(|r| r.sha256.as_bytes().as_slice()),
                 ":retention_days": header.storage_locations.iter().map(|l| l.retention_days).max(),
                 ":plan": serde_json::to_string(&header.storage_locations).ok(),
+                ":content_hash": header.evidence_bundle_hash,
                 ":incident": incident_of(bundle),
+                ":detail": IncidentDetail::of(bundle)
+                    .and_then(|detail| serde_json::to_string(&detail).ok()),
             })?;
         let rowid = self.sql().last_insert_rowid();
         for file in bundle.artifacts() {

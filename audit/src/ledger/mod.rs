@@ -6,6 +6,7 @@
 
 mod answer;
 mod fill;
+mod judged;
 mod schema;
 mod values;
 
@@ -13,10 +14,10 @@ pub(crate) use values::{int, us};
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
-use rusqlite::OptionalExtension as _;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 pub use fill::{Examined, ListedTo, Read, ReadVersion, Standing, Unit, VersionToRead};
+pub use judged::{JudgedBy, TrustedKey};
 
 /// What a ledger was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +106,31 @@ impl Ledger {
         ledger.sql.pragma_update(None, "journal_mode", journal)?;
         ledger.sql.pragma_update(None, "synchronous", synchronous)?;
         Ok(ledger)
+    }
+
+    /// Opens the working file of an earlier audit, whatever it was made from, to read it.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened, an audit has it open, or it is no ledger.
+    pub fn reopen(file: &Path) -> Result<Self, LedgerError> {
+        let sql = Connection::open_with_flags(
+            file,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        sql.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        let version: i64 = sql.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let tables: i64 = sql.query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name IN ('meta', 'version', 'finding')",
+            [],
+            |row| row.get(0),
+        )?;
+        if version != schema::VERSION || tables != 3 {
+            return Err(LedgerError::Foreign(file.to_owned()));
+        }
+        Ok(Self {
+            sql,
+            _temporary: None,
+        })
     }
 
     fn prepare(&self, path: &Path, origin: &Origin) -> Result<(), LedgerError> {

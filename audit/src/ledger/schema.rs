@@ -70,7 +70,9 @@ CREATE TABLE bundle (
   reseals_sha256       BLOB,
   retention_days       INTEGER,          -- the longest of its plan
   plan                 TEXT,             -- JSON, storage_locations
-  incident             TEXT              -- JSON, evidence::custody::IncidentEntry
+  content_hash         TEXT,             -- evidence_bundle_hash
+  incident             TEXT,             -- JSON, evidence::custody::IncidentEntry
+  detail               TEXT              -- JSON, report::IncidentDetail: the rest of an incident
 ) STRICT;
 CREATE INDEX bundle_by_path ON bundle (path);
 CREATE INDEX bundle_by_place ON bundle (chain_id, sequence);

@@ -4,21 +4,25 @@
 //! a million, are streamed from a [`Content`], as often as they are needed, always in the same order.
 //! What a bundle says is here only once its signature is proven: see [`BundleContent::proven`].
 
-use evidence::bundle::Kind;
+use evidence::bundle::{Kind, VerifiedBundle};
 use evidence::custody::IncidentEntry;
 use evidence::digest::Sha256;
-use evidence::incident::{Action, StoredFile};
+use evidence::incident::{Action, IncidentBody, StoredFile};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::finding::Level;
+use crate::finding::{Check, Finding, Level, Tally};
+use crate::ledger::{LedgerError, TrustedKey};
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// What the audit left could not be read.
     #[error("the audit's results cannot be read")]
-    Content(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Content(#[from] LedgerError),
+    /// As above.
+    #[error("the audit's results cannot be read")]
+    Sql(#[from] rusqlite::Error),
     /// The report could not be written.
     #[error("the report cannot be written")]
     Write(#[from] std::io::Error),
@@ -49,7 +53,7 @@ pub trait Content {
     /// As [`Content::bundles`].
     fn findings(
         &self,
-        check: &str,
+        check: Check,
         level: Level,
         each: Each<'_, FindingContent>,
     ) -> Result<(), ReportError>;
@@ -86,79 +90,42 @@ pub struct Summary {
     pub tool: String,
     /// Bucket and prefix, or folder.
     pub source: String,
-    /// When the audit began, by the clock of the machine that audited.
-    pub began_at: Timestamp,
-    /// When it ended; none when it was interrupted, and then the report says so.
-    pub finished_at: Option<Timestamp>,
-    /// What the auditor asked for: from when.
+    /// What below it was looked at: folders of clients or hosts; empty for everything.
+    pub scope: String,
+    /// The store's clock when it was listed; for a folder, that of the machine that audited.
+    pub looked_at: Option<Timestamp>,
+    /// From when on the auditor asked for custody.
     pub asked_from: Option<Timestamp>,
-    /// What the auditor asked for: until when.
+    /// Until when the auditor asked for custody.
     pub asked_to: Option<Timestamp>,
+    /// Custody bundles of a host that are further apart leave silence between them.
+    pub silent_after_secs: i64,
     /// Objects or files that were looked at.
     pub objects: u64,
     /// The keys that were trusted, or followed from one that was.
-    pub keys: Vec<KeyContent>,
+    pub keys: Vec<TrustedKey>,
     /// Every check that was to be made, in the order in which the report shows them.
     pub checks: Vec<CheckContent>,
 }
 
 /// One check, with how often it was made and what came of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CheckContent {
-    /// Its stable name.
-    pub code: String,
-    /// What it asserts, in words.
-    pub asserts: String,
-    /// What it counts, in the plural.
-    pub counts: String,
-    /// How often it passed.
-    pub passed: u64,
-    /// How often it failed.
-    pub failed: u64,
-    /// How often it could not be made.
-    pub could_not_check: u64,
-}
-
-impl CheckContent {
-    /// How often it was to be made: the denominator.
-    #[must_use]
-    pub const fn total(&self) -> u64 {
-        self.passed + self.failed + self.could_not_check
-    }
-}
-
-/// A key that signatures were judged by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyContent {
-    /// `sha256:` fingerprint.
-    pub fingerprint: String,
-    /// How it came to be trusted, in words.
-    pub trusted_because: String,
-    /// Whose evidence alone it may sign.
-    pub client_id: Option<String>,
-    /// Which host's evidence alone it may sign.
-    pub host_id: Option<String>,
-    /// From when.
-    pub not_before: Option<Timestamp>,
-    /// Until when.
-    pub not_after: Option<Timestamp>,
-    /// Since when it is not trusted.
-    pub revoked_at: Option<Timestamp>,
+    /// Which.
+    pub check: Check,
+    /// What came of it, out of how many.
+    #[serde(flatten)]
+    pub tally: Tally,
 }
 
 /// One thing that an audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FindingContent {
-    /// The check.
-    pub check: String,
-    /// How grave it is.
-    pub level: Level,
-    /// What it is, for programs.
-    pub code: String,
-    /// What it is about: an object, a bundle, a range of hours.
-    pub subject: String,
-    /// What was found, in words.
-    pub message: String,
+    /// What was found.
+    #[serde(flatten)]
+    pub found: Finding,
+    /// What it is about, in one text.
+    pub about: String,
     /// [`BundleContent::number`] of the bundle that it is about, if there is one.
     pub bundle: Option<u64>,
 }
@@ -176,10 +143,13 @@ pub struct BundleContent {
     pub sha256: Option<Sha256>,
     /// What came of the signature over exactly these bytes.
     pub signature: CheckResult,
-    /// What it says; none unless the signature, form and content hash are proven.
+    /// What is wrong with it, where its signature or form is.
+    pub problem: Option<String>,
+    /// What it says; none unless the signature, form and content hash are proven, the key is trusted
+    /// for its host, and it lies where it says.
     pub proven: Option<Proven>,
-    /// What a custody bundle says of it, where the bundle itself is not there or not proven.
-    pub attested_by: Option<String>,
+    /// The trusted custody bundle that lists it.
+    pub covered_by: Option<String>,
     /// What the audit found about it.
     pub findings: Vec<FindingContent>,
     /// Every stored version of it.
@@ -192,12 +162,14 @@ impl BundleContent {
     pub fn result(&self) -> CheckResult {
         self.findings
             .iter()
-            .filter_map(|finding| match finding.level {
+            .filter_map(|finding| match finding.found.level {
                 Level::Failed => Some(CheckResult::Failed),
                 Level::CouldNotCheck => Some(CheckResult::CouldNotCheck),
                 Level::Note => None,
             })
             .chain([self.signature])
+            // Nothing unproven counts as passed.
+            .chain(self.proven.is_none().then_some(CheckResult::CouldNotCheck))
             .min()
             .unwrap_or(CheckResult::Passed)
     }
@@ -271,7 +243,7 @@ pub struct IncidentContent {
 }
 
 /// What only the bundle itself says of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IncidentDetail {
     /// Which runbook.
     pub runbook_id: String,
@@ -299,6 +271,35 @@ pub struct IncidentDetail {
     pub artifacts: Vec<StoredFile>,
     /// What the agent noticed when it sealed it.
     pub sealed_findings: Vec<evidence::findings::Finding>,
+}
+
+impl IncidentDetail {
+    /// That of a verified bundle, if it is of an incident.
+    #[must_use]
+    pub fn of(bundle: &VerifiedBundle) -> Option<Self> {
+        if bundle.header().kind != Kind::Incident {
+            return None;
+        }
+        let body = IncidentBody::deserialize(bundle.document()).ok()?;
+        let findings = bundle.document().get("findings");
+        Some(Self {
+            runbook_id: body.runbook.runbook_id,
+            runbook_version: body.runbook.runbook_version,
+            runbook_hash: body.runbook.runbook_hash,
+            steps_total: body.runbook.steps_total,
+            steps_executed: body.runbook.steps_executed,
+            started: body.execution.timestamp_start.to_string(),
+            ended: body.execution.timestamp_end.to_string(),
+            operator: body.execution.operator,
+            dry_run: body.execution.dry_run.unwrap_or(false),
+            resolution_status: body.outputs.resolution_status,
+            actions: body.actions_taken,
+            artifacts: body.artifacts.files,
+            sealed_findings: findings
+                .and_then(|findings| Vec::deserialize(findings).ok())
+                .unwrap_or_default(),
+        })
+    }
 }
 
 /// What a custody bundle states, in figures.

@@ -72,7 +72,7 @@ pub(super) fn bundles(out: &mut dyn Write, content: &dyn Content) -> Result<(), 
     header(
         out,
         "number,name,result,signature,kind,client_id,host_id,chain_id,sequence,generated_at,sha256,\
-         previous_sha256,evidence_bundle_hash,key_id,object,incident_id,event_type,severity,detected_at,\
+         previous_sha256,evidence_bundle_hash,key_id,covered_by,object,incident_id,event_type,severity,detected_at,\
          hostname,hipaa_controls,resolution_type,sla_met,mttr_seconds,sla_target_seconds,sealed_findings,\
          failed,could_not_check,versions,lock_modes,earliest_retain_until,version_ids",
     )?;
@@ -96,13 +96,14 @@ fn bundle_line(out: &mut dyn Write, bundle: &BundleContent) -> io::Result<()> {
         .or_empty(proven.and_then(|proven| proven.previous_sha256))?
         .or_empty(proven.map(|proven| &proven.evidence_bundle_hash))?
         .or_empty(proven.map(|proven| &proven.key_id))?
+        .or_empty(bundle.covered_by.as_ref())?
         .cell(&bundle.object)?;
     let line = incident_cells(line, bundle.incident())?;
     let count = |level| {
         let of_level = bundle
             .findings
             .iter()
-            .filter(|finding| finding.level == level);
+            .filter(|finding| finding.found.level == level);
         of_level.count()
     };
     let locks: Vec<&str> = bundle
@@ -146,10 +147,14 @@ fn incident_cells<'a>(line: Line<'a>, incident: Option<&IncidentContent>) -> io:
 }
 
 pub(super) fn findings(out: &mut dyn Write, content: &dyn Content) -> Result<(), ReportError> {
-    header(out, "level,check,code,subject,message,bundle_number")?;
+    header(
+        out,
+        "level,check,code,about,client_id,host_id,chain_id,sequence,bundle_id,path,version_id,message,\
+         bundle_number",
+    )?;
     for level in [Level::Failed, Level::CouldNotCheck, Level::Note] {
         for check in &content.summary().checks {
-            content.findings(&check.code, level, &mut |finding| {
+            content.findings(check.check, level, &mut |finding| {
                 Ok(finding_line(out, &finding)?)
             })?;
         }
@@ -158,12 +163,20 @@ pub(super) fn findings(out: &mut dyn Write, content: &dyn Content) -> Result<(),
 }
 
 fn finding_line(out: &mut dyn Write, finding: &FindingContent) -> io::Result<()> {
+    let found = &finding.found;
     Line::new(out)
-        .cell(finding.level.as_str())?
-        .cell(&finding.check)?
-        .cell(&finding.code)?
-        .cell(&finding.subject)?
-        .cell(&finding.message)?
+        .cell(found.level.as_str())?
+        .cell(found.check.as_str())?
+        .cell(found.code)?
+        .cell(&finding.about)?
+        .or_empty(found.subject.client_id.as_ref())?
+        .or_empty(found.subject.host_id.as_ref())?
+        .or_empty(found.subject.chain_id.as_ref())?
+        .or_empty(found.subject.sequence)?
+        .or_empty(found.subject.bundle_id.as_ref())?
+        .or_empty(found.subject.path.as_ref())?
+        .or_empty(found.subject.version_id.as_ref())?
+        .cell(&found.message)?
         .or_empty(finding.bundle)?
         .end()
 }
@@ -175,13 +188,13 @@ pub(super) fn checks(out: &mut dyn Write, content: &dyn Content) -> Result<(), R
     )?;
     for check in &content.summary().checks {
         Line::new(out)
-            .cell(&check.code)?
-            .cell(&check.asserts)?
-            .cell(check.failed)?
-            .cell(check.could_not_check)?
-            .cell(check.passed)?
-            .cell(check.total())?
-            .cell(&check.counts)?
+            .cell(check.check.as_str())?
+            .cell(check.check.asserts())?
+            .cell(check.tally.failed)?
+            .cell(check.tally.could_not_check)?
+            .cell(check.tally.passed)?
+            .cell(check.tally.total())?
+            .cell(check.check.counts())?
             .end()?;
     }
     Ok(())
@@ -197,6 +210,7 @@ pub(super) fn hours(out: &mut dyn Write, figures: &Figures) -> Result<(), Report
             let (shows, incidents) = match host_figures.hours.shows(hour) {
                 Shows::NoData => continue,
                 Shows::Silent => ("silent", 0),
+                Shows::Stopped => ("stopped", 0),
                 Shows::Attested => ("attested", 0),
                 Shows::Incidents(count) => ("attested", count),
                 Shows::IncidentsUnattested(count) => ("silent", count),

@@ -91,7 +91,8 @@ impl Figures {
         content: &dyn Content,
         limits: Limits,
     ) -> Result<(Self, Selection), ReportError> {
-        let span = Span::until(content.summary().began_at);
+        let summary = content.summary();
+        let span = Span::new(summary.looked_at, summary.silent_after_secs);
         let mut figures = Self::default();
         let mut last_failed = 0;
         content.bundles(&mut |bundle| {

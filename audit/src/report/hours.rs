@@ -1,8 +1,9 @@
 //! Coverage by hour: what each host sealed in each hour of its life, so that silence shows.
 //!
 //! An hour is attested when a custody bundle was sealed in it, or lies between two custody bundles of
-//! the host that are no more than [`SILENT_AFTER_SECS`] apart. All other hours between a host's first
-//! and last bundle are silent. Before and after there is no data, which is something else. Times are
+//! the host that are no further apart than the audit allowed. Between a custody bundle that says that the
+//! agent stops and the next bundle it was stopped. All other hours between a host's first and last bundle
+//! are silent. Before and after there is no data, which is something else. Times are
 //! those that the host signed; a time that cannot be (see [`Span`]) is counted and not drawn, or one
 //! forged year 9999 would make a report of three million rows.
 
@@ -12,14 +13,12 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::content::Proven;
+use super::content::{BodyContent, Proven};
 use evidence::bundle::Kind;
 
-/// Custody bundles of one host that are further apart leave silence between them. They are due each
-/// hour; the rest allows for a restart.
-pub const SILENT_AFTER_SECS: i64 = 90 * 60;
-
 const HOUR_SECS: i64 = 3_600;
+/// Why the custody bundle of a clean stop was sealed.
+const STOP: &str = "stop";
 
 /// An hour, counted from 1970-01-01T00Z.
 pub(super) type Hour = i64;
@@ -37,20 +36,24 @@ pub(super) fn day_of(hour: Hour) -> (Date, usize) {
     (civil.date(), usize::from(civil.hour().unsigned_abs()))
 }
 
-/// The times that a bundle can honestly bear: from 2000 to a day after the audit began.
+/// The times that a bundle can honestly bear, from 2000 to a day after it was looked at; and what is
+/// silence.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
     first: Timestamp,
     last: Timestamp,
+    silent_after_secs: i64,
 }
 
 impl Span {
-    pub(super) fn until(began_at: Timestamp) -> Self {
+    pub(super) fn new(looked_at: Option<Timestamp>, silent_after_secs: i64) -> Self {
+        // 2100-01-01T00:00:00Z where nobody knows when it was.
+        let last_secs = looked_at.map_or(4_102_444_800, |at| at.as_second().saturating_add(86_400));
         Self {
             // 2000-01-01T00:00:00Z
             first: Timestamp::constant(946_684_800, 0),
-            last: Timestamp::from_second(began_at.as_second().saturating_add(86_400))
-                .unwrap_or(Timestamp::MAX),
+            last: Timestamp::from_second(last_secs).unwrap_or(Timestamp::MAX),
+            silent_after_secs,
         }
     }
 
@@ -61,9 +64,10 @@ impl Span {
 
 /// What one host did in one hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Cell {
-    pub(super) incidents: u32,
-    pub(super) attested: bool,
+struct Cell {
+    incidents: u32,
+    attested: bool,
+    stopped: bool,
 }
 
 /// What an hour shows.
@@ -73,6 +77,8 @@ pub(super) enum Shows {
     NoData,
     /// Nothing attests it.
     Silent,
+    /// Nothing attests it: the agent was stopped, as it had said.
+    Stopped,
     /// Incidents were sealed, and no custody attests the hour.
     IncidentsUnattested(u32),
     /// Custody attests it, and nothing happened.
@@ -86,6 +92,7 @@ pub(super) enum Shows {
 pub(super) struct HostHours {
     cells: BTreeMap<Hour, Cell>,
     last_custody: Option<Timestamp>,
+    stopped_at: Option<Timestamp>,
     /// Bundles that bear an impossible time.
     pub(super) impossible: u64,
 }
@@ -98,6 +105,14 @@ impl HostHours {
             return;
         }
         let hour = hour_of(at);
+        if let Some(stopped_at) = self.stopped_at.take() {
+            for between in hour_of(stopped_at) + 1..hour {
+                self.cells.entry(between).or_default().stopped = true;
+            }
+        }
+        if matches!(&bundle.body, BodyContent::Custody(custody) if custody.because == STOP) {
+            self.stopped_at = Some(at);
+        }
         let cell = self.cells.entry(hour).or_default();
         match bundle.kind {
             Kind::Incident => cell.incidents += 1,
@@ -105,7 +120,7 @@ impl HostHours {
                 cell.attested = true;
                 if let Some(before) = self.last_custody.replace(at) {
                     let gap_secs = at.as_second() - before.as_second();
-                    if (0..=SILENT_AFTER_SECS).contains(&gap_secs) {
+                    if (0..=span.silent_after_secs).contains(&gap_secs) {
                         for between in hour_of(before)..hour {
                             self.cells.entry(between).or_default().attested = true;
                         }
@@ -131,34 +146,25 @@ impl HostHours {
         if hour < first || hour > last {
             return Shows::NoData;
         }
-        match self.cells.get(&hour).copied().unwrap_or_default() {
-            Cell {
-                incidents: 0,
-                attested: false,
-            } => Shows::Silent,
-            Cell {
-                incidents: 0,
-                attested: true,
-            } => Shows::Attested,
-            Cell {
-                incidents,
-                attested: false,
-            } => Shows::IncidentsUnattested(incidents),
-            Cell {
-                incidents,
-                attested: true,
-            } => Shows::Incidents(incidents),
+        let cell = self.cells.get(&hour).copied().unwrap_or_default();
+        match (cell.incidents, cell.attested, cell.stopped) {
+            (0, true, _) => Shows::Attested,
+            (0, false, true) => Shows::Stopped,
+            (0, false, false) => Shows::Silent,
+            (incidents, true, _) => Shows::Incidents(incidents),
+            (incidents, false, _) => Shows::IncidentsUnattested(incidents),
         }
     }
 
-    /// Hours of its life, and how many of them nothing attests.
+    /// Hours of its life, and how many of them are silent.
     pub(super) fn count(&self) -> (u64, u64) {
         let Some((first, last)) = self.life() else {
             return (0, 0);
         };
-        let attested = self.cells.values().filter(|cell| cell.attested).count() as u64;
+        let spoken_for = |cell: &&Cell| cell.attested || (cell.stopped && cell.incidents == 0);
+        let spoken_for = self.cells.values().filter(spoken_for).count() as u64;
         let hours = last.abs_diff(first) + 1;
-        (hours, hours - attested)
+        (hours, hours - spoken_for)
     }
 
     /// Days of its life, those without anything in them joined to runs.
@@ -207,7 +213,7 @@ pub(super) enum DayRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::content::{BodyContent, CustodyContent};
+    use crate::report::content::CustodyContent;
 
     fn bundle(kind: Kind, at: &str) -> Proven {
         Proven {
@@ -238,7 +244,7 @@ mod tests {
 
     fn hours(bundles: &[(Kind, &str)]) -> HostHours {
         let mut hours = HostHours::default();
-        let span = Span::until("2026-12-01T00:00:00Z".parse().unwrap());
+        let span = Span::new(Some("2026-12-01T00:00:00Z".parse().unwrap()), 4_500);
         for (kind, at) in bundles {
             hours.add(&bundle(*kind, at), span);
         }
@@ -277,6 +283,24 @@ mod tests {
         ]);
         assert_eq!(shown(&hours, "2026-11-20T09:00:00Z"), Shows::Attested);
         assert_eq!(hours.count(), (3, 0));
+    }
+
+    #[test]
+    fn after_a_stop_the_agent_is_stopped_and_not_silent() {
+        let mut hours = hours(&[(Kind::Custody, "2026-11-20T08:00:00Z")]);
+        let span = Span::new(None, 4_500);
+        let mut stop = bundle(Kind::Custody, "2026-11-20T09:00:00Z");
+        if let BodyContent::Custody(custody) = &mut stop.body {
+            custody.because = STOP.to_owned();
+        }
+        hours.add(&stop, span);
+        hours.add(&bundle(Kind::Custody, "2026-11-20T12:00:00Z"), span);
+        hours.add(&bundle(Kind::Custody, "2026-11-20T15:00:00Z"), span);
+        assert_eq!(shown(&hours, "2026-11-20T09:00:00Z"), Shows::Attested);
+        assert_eq!(shown(&hours, "2026-11-20T10:00:00Z"), Shows::Stopped);
+        assert_eq!(shown(&hours, "2026-11-20T11:00:00Z"), Shows::Stopped);
+        assert_eq!(shown(&hours, "2026-11-20T13:00:00Z"), Shows::Silent);
+        assert_eq!(hours.count(), (8, 2));
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn hosts(out: &mut dyn Write, figures: &Figures) -> Result<(), ReportError> {
     Ok(array.end()?)
 }
 
-/// A day's hours as 24 signs: `.` attested, `x` silent, `#` incidents, `!` incidents in an hour that
+/// A day's hours as 24 signs: `.` attested, `x` silent, `s` stopped, `#` incidents, `!` incidents in an hour that
 /// nothing attests, `-` no data.
 fn coverage(out: &mut dyn Write, figures: &Figures) -> Result<(), ReportError> {
     let mut array = Array::begin(out, "coverage")?;
@@ -100,6 +100,7 @@ fn coverage(out: &mut dyn Write, figures: &Figures) -> Result<(), ReportError> {
                 .map(|shows| match shows {
                     Shows::NoData => '-',
                     Shows::Silent => 'x',
+                    Shows::Stopped => 's',
                     Shows::Attested => '.',
                     Shows::Incidents(_) => '#',
                     Shows::IncidentsUnattested(_) => '!',
@@ -138,7 +139,7 @@ fn findings(out: &mut dyn Write, content: &dyn Content) -> Result<(), ReportErro
     let mut array = Array::begin(out, "findings")?;
     for level in [Level::Failed, Level::CouldNotCheck, Level::Note] {
         for check in &content.summary().checks {
-            content.findings(&check.code, level, &mut |finding| array.add(&finding))?;
+            content.findings(check.check, level, &mut |finding| array.add(&finding))?;
         }
     }
     Ok(array.end()?)

@@ -8,6 +8,7 @@ mod content;
 mod controls;
 mod csv;
 mod figures;
+mod from_ledger;
 mod hours;
 mod html;
 mod json;
@@ -21,10 +22,9 @@ use std::path::{Path, PathBuf};
 
 pub use content::{
     BodyContent, BundleContent, CheckContent, CheckResult, Content, CustodyContent, Each,
-    FindingContent, IncidentContent, IncidentDetail, KeyContent, Proven, ReportError, Summary,
-    VersionContent,
+    FindingContent, IncidentContent, IncidentDetail, Proven, ReportError, Summary, VersionContent,
 };
-pub use hours::SILENT_AFTER_SECS;
+pub use from_ledger::LedgerContent;
 pub use selection::Limits;
 
 use figures::Figures;

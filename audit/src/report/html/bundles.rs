@@ -159,11 +159,20 @@ fn facts(out: &mut Markup<'_>, bundle: &BundleContent) -> io::Result<()> {
     html!(out; "<dl class=\"facts\">\n<div><dt>Signature</dt><dd><span class=\"" [bundle.signature.class()]
         "\">" [bundle.signature.mark()] " ");
     match bundle.signature {
-        CheckResult::Passed => html!(out; "proven over exactly these bytes"),
+        CheckResult::Passed if bundle.proven.is_some() => {
+            html!(out; "proven over exactly these bytes");
+        }
+        CheckResult::Passed => {
+            html!(out; "right over exactly these bytes, and still not trusted here")
+        }
         CheckResult::Failed => html!(out; "does not prove these bytes"),
         CheckResult::CouldNotCheck => html!(out; "could not be checked"),
     }
-    html!(out; "</span></dd></div>\n<div><dt>Found at</dt><dd class=\"long\">" (bundle.object) "</dd></div>\n"
+    html!(out; "</span>");
+    if let Some(problem) = &bundle.problem {
+        html!(out; "<br>" (problem));
+    }
+    html!(out; "</dd></div>\n<div><dt>Found at</dt><dd class=\"long\">" (bundle.object) "</dd></div>\n"
         "<div><dt>SHA-256 of the file</dt><dd class=\"hash\">");
     match bundle.sha256 {
         Some(sha256) => html!(out; (sha256)),
@@ -182,8 +191,8 @@ fn facts(out: &mut Markup<'_>, bundle: &BundleContent) -> io::Result<()> {
             "</dd></div>\n<div><dt>Sealed</dt><dd>" (At(proven.generated_at))
             ", by the host’s clock</dd></div>\n");
     }
-    if let Some(attested_by) = &bundle.attested_by {
-        html!(out; "<div><dt>Listed by custody</dt><dd>" (attested_by) "</dd></div>\n");
+    if let Some(covered_by) = &bundle.covered_by {
+        html!(out; "<div><dt>Covered by custody</dt><dd>" (covered_by) "</dd></div>\n");
     }
     html!(out; "</dl>\n");
     Ok(())
@@ -327,10 +336,10 @@ fn findings(out: &mut Markup<'_>, findings: &[FindingContent]) -> io::Result<()>
     html!(out; "<table class=\"findings\">\n<caption>What the audit found about it</caption>\n<thead><tr>"
         "<th scope=\"col\">Result</th><th scope=\"col\">Check</th><th scope=\"col\">What was found</th>"
         "<th scope=\"col\">Code</th></tr></thead>\n<tbody>\n");
-    for finding in findings {
-        html!(out; "<tr><td><span class=\"" [finding.level.class()] "\">" [finding.level.mark()] " "
-            [finding.level.words()] "</span></td><td>" (finding.check.replace('_', " ")) "</td><td>"
-            (finding.message) "</td><td><code>" (finding.code) "</code></td></tr>\n");
+    for FindingContent { found, .. } in findings {
+        html!(out; "<tr><td><span class=\"" [found.level.class()] "\">" [found.level.mark()] " "
+            [found.level.words()] "</span></td><td>" (found.check.as_str().replace('_', " ")) "</td><td>"
+            (found.message) "</td><td><code>" (found.code) "</code></td></tr>\n");
     }
     html!(out; "</tbody>\n</table></div>\n");
     Ok(())

@@ -4,7 +4,7 @@ use std::io;
 
 use super::words::{Count, Of};
 use super::{Page, begin_wide};
-use crate::report::hours::{DayRow, HostHours, Hour, SILENT_AFTER_SECS, Shows, day_of};
+use crate::report::hours::{DayRow, HostHours, Hour, Shows, day_of};
 use crate::report::markup::{Markup, html};
 
 pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
@@ -14,8 +14,8 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
         "<h2 id=\"coverage-h\">Coverage by hour</h2>\n<p>"
         (Count(silent)) " of " (Of(hours, "hour")) " are silent. A host seals a custody bundle each hour, "
         "also when nothing happened. An hour is attested when one was sealed in it, or when it lies "
-        "between two that are at most " (Count(SILENT_AFTER_SECS.unsigned_abs() / 60))
-        " minutes apart. Every other hour between a host’s first and last bundle is silent: nothing "
+        "between two that are at most " (Count(page.content.summary().silent_after_secs.unsigned_abs() / 60))
+        " minutes apart. A host that says that it stops is stopped until its next bundle. Every other hour between a host’s first and last bundle is silent: nothing "
         "speaks for it. Hours are UTC, by the host’s signed clock.</p>\n");
     if figures.impossible_times() > 0 {
         html!(out; "<p><strong>" (Of(figures.impossible_times(), "bundle")) "</strong> with a time before "
@@ -51,6 +51,7 @@ fn legend(out: &mut Markup<'_>) -> io::Result<()> {
         "<div><dt><span class=\"h u\">3!</span></dt><dd>incidents sealed, hour not attested</dd></div>\n"
         "<div><dt><span class=\"h c\">·</span></dt><dd>attested, nothing happened</dd></div>\n"
         "<div><dt><span class=\"h s\">×</span></dt><dd>silent</dd></div>\n"
+        "<div><dt><span class=\"h p\">–</span></dt><dd>stopped, as the host had said</dd></div>\n"
         "<div><dt><span class=\"h\">&nbsp;</span></dt><dd>no data: before the first or after the last "
         "bundle</dd></div>\n</dl>\n");
     Ok(())
@@ -100,6 +101,7 @@ fn day(out: &mut Markup<'_>, hours: &HostHours, first: Hour) -> io::Result<()> {
                 silent += 1;
                 html!(out; "<td class=\"s\">×</td>");
             }
+            Shows::Stopped => html!(out; "<td class=\"p\">–</td>"),
             Shows::Attested => html!(out; "<td class=\"c\">·</td>"),
             Shows::Incidents(count) => {
                 incidents += u64::from(count);

@@ -38,7 +38,7 @@ fn group(
     titled: bool,
 ) -> Result<bool, ReportError> {
     let mut met = 0_u64;
-    page.content.findings(&check.code, level, &mut |finding| {
+    page.content.findings(check.check, level, &mut |finding| {
         met += 1;
         if met == 1 {
             if !titled {
@@ -81,7 +81,7 @@ fn begin_group(
     // The summary of the checks leads to the gravest group of each check.
     let gravest = match level {
         Level::Failed => true,
-        Level::CouldNotCheck => check.failed == 0,
+        Level::CouldNotCheck => check.tally.failed == 0,
         Level::Note => result_of(check).is_none(),
     };
     if gravest {
@@ -90,17 +90,19 @@ fn begin_group(
         html!(out; "<h4>");
     }
     html!(out; "<span class=\"" [level.class()] "\">" [level.mark()] " "
-        (check.code.replace('_', " ")) "</span> <span class=\"quiet\">");
+        (check.check.as_str().replace('_', " ")) "</span> <span class=\"quiet\">");
     match level {
-        Level::Failed => html!(out; (Count(check.failed)) " of " (Count(check.total())) " "
-            (check.counts) " failed"),
-        Level::CouldNotCheck => html!(out; (Count(check.could_not_check)) " of "
-            (Count(check.total())) " " (check.counts) " could not be checked"),
+        Level::Failed => {
+            html!(out; (Count(check.tally.failed)) " of " (Count(check.tally.total())) " "
+            (check.check.counts()) " failed")
+        }
+        Level::CouldNotCheck => html!(out; (Count(check.tally.could_not_check)) " of "
+            (Count(check.tally.total())) " " (check.check.counts()) " could not be checked"),
         Level::Note => html!(out; "nothing wrong"),
     }
     html!(out; "</span></h4>\n");
     begin_wide(out, "Findings of one check, scrollable")?;
-    html!(out; "<table class=\"findings\">\n<caption>" (check.asserts) "</caption>\n"
+    html!(out; "<table class=\"findings\">\n<caption>" (check.check.asserts()) "</caption>\n"
         "<thead><tr><th scope=\"col\">About</th><th scope=\"col\">What was found</th>"
         "<th scope=\"col\">Code</th></tr></thead>\n<tbody>\n");
     Ok(())
@@ -113,12 +115,13 @@ fn line(out: &mut Markup<'_>, page: &Page<'_>, finding: &FindingContent) -> std:
         Some(number)
             if page
                 .selection
-                .has_anchor(number, finding.level == Level::Failed, false) =>
+                .has_anchor(number, finding.found.level == Level::Failed, false) =>
         {
-            html!(out; "<a href=\"#b" [number] "\">" (finding.subject) "</a>");
+            html!(out; "<a href=\"#b" [number] "\">" (finding.about) "</a>");
         }
-        _ => html!(out; (finding.subject)),
+        _ => html!(out; (finding.about)),
     }
-    html!(out; "</td><td>" (finding.message) "</td><td><code>" (finding.code) "</code></td></tr>\n");
+    html!(out; "</td><td>" (finding.found.message) "</td><td><code>" (finding.found.code) "</code><span class=\"shows\">" (finding.found.code.meaning())
+        "</span></td></tr>\n");
     Ok(())
 }

@@ -79,11 +79,18 @@ fn head(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
         "<meta name=\"color-scheme\" content=\"light dark\">\n"
         "<meta name=\"referrer\" content=\"no-referrer\">\n"
-        "<title>Evidence audit report, "
-        (page.content.summary().began_at.strftime("%Y-%m-%d"))
+        "<title>Evidence audit report"
+        {dated(out, page)?}
         "</title>\n<style>");
     out.markup(STYLE)?;
     html!(out; "</style>\n</head>\n<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n");
+    Ok(())
+}
+
+fn dated(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
+    if let Some(at) = page.content.summary().looked_at {
+        html!(out; ", " (at.strftime("%Y-%m-%d")));
+    }
     Ok(())
 }
 

@@ -4,7 +4,9 @@ use std::io;
 
 use super::words::{At, AtOr, Count, Of, result_of, result_of_all};
 use super::{Page, begin_wide};
-use crate::report::content::{CheckContent, CheckResult, KeyContent, Summary};
+use crate::finding::Tally;
+use crate::ledger::TrustedKey;
+use crate::report::content::{CheckResult, Summary};
 use crate::report::markup::{Markup, html};
 
 pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
@@ -17,8 +19,7 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
         "<div><dt>Sealed</dt><dd>" {sealed(out, page)?} "</dd></div>\n"
         "<div><dt>Trusted keys</dt><dd>" {keys_named(out, summary)?} "</dd></div>\n"
         "<div><dt>Found</dt><dd>" {found(out, page)?} "</dd></div>\n"
-        "<div><dt>Audit made</dt><dd>" (At(summary.began_at)) " to "
-        (AtOr(summary.finished_at, "an interruption: it did not finish")) "</dd></div>\n"
+        "<div><dt>Looked at</dt><dd>" (AtOr(summary.looked_at, "not known")) "</dd></div>\n"
         "<div><dt>Made with</dt><dd>" (summary.tool) "</dd></div>\n</dl>\n</header>\n");
     contents(out)?;
     html!(out; "<main id=\"main\" tabindex=\"-1\">\n");
@@ -29,8 +30,13 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
 }
 
 fn asked(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
+    if summary.scope.is_empty() {
+        html!(out; "all clients and hosts, ");
+    } else {
+        html!(out; "only below " (summary.scope) ", ");
+    }
     match (summary.asked_from, summary.asked_to) {
-        (None, None) => html!(out; "everything there"),
+        (None, None) => html!(out; "all times"),
         (from, to) => html!(out; (AtOr(from, "the beginning")) " to " (AtOr(to, "the end"))),
     }
     Ok(())
@@ -109,12 +115,15 @@ fn contents(out: &mut Markup<'_>) -> io::Result<()> {
 }
 
 fn verdict(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
-    let sum = |count: fn(&CheckContent) -> u64| summary.checks.iter().map(count).sum::<u64>();
-    let failed = sum(|check| check.failed);
-    let could_not = sum(|check| check.could_not_check);
-    let passed = sum(|check| check.passed);
+    let sum = |count: fn(&Tally) -> u64| {
+        let tallies = summary.checks.iter().map(|check| &check.tally);
+        tallies.map(count).sum::<u64>()
+    };
+    let failed = sum(|tally| tally.failed);
+    let could_not = sum(|tally| tally.could_not_check);
+    let passed = sum(|tally| tally.passed);
     let total = failed + could_not + passed;
-    let result = result_of_all(&summary.checks, summary.finished_at.is_some());
+    let result = result_of_all(&summary.checks);
     html!(out; "<section id=\"verdict\" aria-labelledby=\"verdict-h\" class=\"verdict " [result.class()]
         "\">\n<h2 id=\"verdict-h\"><span aria-hidden=\"true\">" [result.mark()] "</span> ");
     match result {
@@ -143,10 +152,6 @@ fn verdict(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
             "under <a href=\"#meaning\">What this proves</a>."),
     }
     html!(out; "</p>\n");
-    if summary.finished_at.is_none() {
-        html!(out; "<p><strong>The audit was interrupted.</strong> This report shows what it had found "
-            "by then. Resume it, and make the report again.</p>\n");
-    }
     html!(out; "</section>\n");
     Ok(())
 }
@@ -160,7 +165,7 @@ fn checks(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
         "<th scope=\"col\" class=\"n\">Passed</th><th scope=\"col\" class=\"n\">Out of</th></tr></thead>\n"
         "<tbody>\n");
     for (index, check) in summary.checks.iter().enumerate() {
-        html!(out; "<tr><th scope=\"row\">" (check.code.replace('_', " ")) "<span class=\"shows\">" (check.asserts)
+        html!(out; "<tr><th scope=\"row\">" (check.check.as_str().replace('_', " ")) "<span class=\"shows\">" (check.check.asserts())
             "</span></th><td>");
         match result_of(check) {
             Some(result) => {
@@ -174,9 +179,9 @@ fn checks(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
             }
             None => html!(out; "<span class=\"quiet\">nothing to check</span>"),
         }
-        html!(out; "</td><td class=\"n\">" (Count(check.failed)) "</td><td class=\"n\">"
-            (Count(check.could_not_check)) "</td><td class=\"n\">" (Count(check.passed))
-            "</td><td class=\"n\">" (Count(check.total())) " " (check.counts) "</td></tr>\n");
+        html!(out; "</td><td class=\"n\">" (Count(check.tally.failed)) "</td><td class=\"n\">"
+            (Count(check.tally.could_not_check)) "</td><td class=\"n\">" (Count(check.tally.passed))
+            "</td><td class=\"n\">" (Count(check.tally.total())) " " (check.check.counts()) "</td></tr>\n");
     }
     html!(out; "</tbody>\n</table></div>\n</section>\n");
     Ok(())
@@ -207,7 +212,7 @@ fn hosts(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn keys(out: &mut Markup<'_>, keys: &[KeyContent]) -> io::Result<()> {
+fn keys(out: &mut Markup<'_>, keys: &[TrustedKey]) -> io::Result<()> {
     begin_wide(out, "Keys, scrollable")?;
     html!(out; "<table>\n<caption>Keys that signatures were judged by, as the auditor gave them. A key "
         "found beside the evidence is never one of them.</caption>\n<thead><tr>"
@@ -228,6 +233,9 @@ fn keys(out: &mut Markup<'_>, keys: &[KeyContent]) -> io::Result<()> {
         }
         if let Some(revoked_at) = key.revoked_at {
             html!(out; "<br><strong>revoked " (At(revoked_at)) "</strong>");
+            if let Some(reason) = &key.revoked_reason {
+                html!(out; ": " (reason));
+            }
         }
         html!(out; "</td></tr>\n");
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::finding::Level;
+use crate::finding::Verdict;
 use crate::report::content::{CheckContent, CheckResult};
 
 /// A count, its thousands set apart.
@@ -150,31 +151,25 @@ impl Level {
 
 /// What came of one check as a whole; none when there was nothing to check.
 pub(super) const fn result_of(check: &CheckContent) -> Option<CheckResult> {
-    if check.failed > 0 {
-        Some(CheckResult::Failed)
-    } else if check.could_not_check > 0 {
-        Some(CheckResult::CouldNotCheck)
-    } else if check.passed > 0 {
-        Some(CheckResult::Passed)
-    } else {
-        None
+    match check.tally.verdict() {
+        Verdict::Failed => Some(CheckResult::Failed),
+        Verdict::CouldNotCheck => Some(CheckResult::CouldNotCheck),
+        Verdict::Passed => Some(CheckResult::Passed),
+        Verdict::NotApplicable => None,
     }
 }
 
 /// What came of the audit as a whole: nothing that was not checked counts as passed, and neither
 /// does nothing at all.
-pub(super) fn result_of_all(checks: &[CheckContent], finished: bool) -> CheckResult {
+pub(super) fn result_of_all(checks: &[CheckContent]) -> CheckResult {
     let worst = checks.iter().filter_map(result_of).min();
-    match worst {
-        Some(CheckResult::Failed) => CheckResult::Failed,
-        Some(CheckResult::Passed) if finished => CheckResult::Passed,
-        _ => CheckResult::CouldNotCheck,
-    }
+    worst.unwrap_or(CheckResult::CouldNotCheck)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::{Check, Tally};
 
     #[test]
     fn numbers_are_written_for_people() {
@@ -207,27 +202,23 @@ mod tests {
 
     fn check(passed: u64, failed: u64, could_not_check: u64) -> CheckContent {
         CheckContent {
-            code: "c".to_owned(),
-            asserts: String::new(),
-            counts: "bundles".to_owned(),
-            passed,
-            failed,
-            could_not_check,
+            check: Check::Signature,
+            tally: Tally {
+                passed,
+                failed,
+                could_not_check,
+            },
         }
     }
 
     #[test]
     fn nothing_unchecked_counts_as_passed() {
         let passed = check(5, 0, 0);
-        let all = |checks: &[CheckContent]| result_of_all(checks, true);
+        let all = result_of_all;
         assert_eq!(all(&[]), CheckResult::CouldNotCheck);
         assert_eq!(all(&[check(0, 0, 0)]), CheckResult::CouldNotCheck);
-        assert_eq!(all(std::slice::from_ref(&passed)), CheckResult::Passed);
-        assert_eq!(
-            all(&[passed.clone(), check(9, 0, 1)]),
-            CheckResult::CouldNotCheck
-        );
-        assert_eq!(all(&[check(9, 1, 1), passed.clone()]), CheckResult::Failed);
-        assert_eq!(result_of_all(&[passed], false), CheckResult::CouldNotCheck);
+        assert_eq!(all(&[passed]), CheckResult::Passed);
+        assert_eq!(all(&[passed, check(9, 0, 1)]), CheckResult::CouldNotCheck);
+        assert_eq!(all(&[check(9, 1, 1), passed]), CheckResult::Failed);
     }
 }
