@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::audit::AuditOptions;
+use crate::report::ReportOptions;
 
 /// Tamper-evident evidence of automatic remediation: for engineers and for auditors.
 ///
@@ -127,6 +128,20 @@ pub(crate) enum Command {
     /// Example: msp-evidence audit --bucket clinic-evidence --region us-east-1 --key msp.pub
     /// --client clinic-a --host srv-1 --state october.audit
     Audit(Box<AuditOptions>),
+    /// Make a report of an audit: one HTML file to read, print and file, and the same as JSON and CSV.
+    ///
+    /// It is made from the working file that `audit --state` kept; nothing is fetched, and no key is
+    /// needed. report.html stands by itself: nothing is loaded from elsewhere, and it reads without
+    /// scripts. It shows what was audited and with which keys, every check with its counts, a timeline,
+    /// coverage hour by hour, the controls that incidents cite, service level and time to repair, every
+    /// finding, and a section for each bundle. Beyond --sections bundles the page says what it leaves to
+    /// report.json and bundles.csv, which always have everything. The same audit gives the same bytes.
+    ///
+    /// Exit codes: 0 written, whatever the audit found; 1 wrong usage, or the audit did not come to its
+    /// end; 3 it could not be written.
+    ///
+    /// Example: msp-evidence report --state october.audit --out october/
+    Report(ReportOptions),
 }
 
 #[derive(Args)]

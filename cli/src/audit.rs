@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use audit::list::Period;
+use audit::report::Limits;
 use audit::{
     Collected, Collecting, ExpectedHost, Judging, Keyring, Ledger, LedgerError, Origin, Progress,
     Source, Verdict,
@@ -60,6 +61,9 @@ pub(crate) struct AuditOptions {
     /// it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+    /// Write a report here, too: report.html, report.json and CSV files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
     /// So many objects are read at once.
     #[arg(long, value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -121,6 +125,9 @@ pub(crate) fn run(options: &AuditOptions, config: &Path) -> Result<ExitCode> {
         print::json(&ledger, verdict)?;
     } else {
         print::text(&ledger, verdict, options.all)?;
+    }
+    if let Some(folder) = &options.report {
+        crate::report::write(&ledger, folder, Limits::default())?;
     }
     Ok(code(verdict))
 }

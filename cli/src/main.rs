@@ -13,6 +13,7 @@ mod fsck;
 mod keys;
 mod output;
 mod quarantine;
+mod report;
 mod reseal;
 mod show;
 mod source;
@@ -67,5 +68,6 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Doctor(options) => doctor::run(options, config),
         Command::Fsck(options) => fsck::run(options, config),
         Command::Audit(options) => audit::run(options, config),
+        Command::Report(options) => report::run(options),
     }
 }

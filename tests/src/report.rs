@@ -311,7 +311,9 @@ impl Synthetic {
             signature: CheckResult::Passed,
             proven: Some(proven),
             problem: None,
-            covered_by: (number % 2 == 0).then(|| "EB-20261001-0002".to_owned()),
+            covered_by: number
+                .is_multiple_of(2)
+                .then(|| "EB-20261001-0002".to_owned()),
             findings,
             versions,
         }

@@ -152,11 +152,12 @@ impl Content for LedgerContent<'_> {
 
     fn bundles(&self, each: Each<'_, BundleContent>) -> Result<(), ReportError> {
         let mut statement = self.ledger.sql().prepare(
-            "SELECT number, bundle.bundle_rowid AS bundle_rowid, bundle.path AS path, state, problem,
+            "SELECT number, bundle.bundle_rowid AS bundle_rowid, bundle.path AS path,
+               bundle.state AS state, bundle.problem AS problem,
                is_trusted, version.sha256 AS found_sha256, kind, client_id, host_id, chain_id,
-               sequence, previous_sha256, content_hash, key_id, generated_at_us, bundle_id, incident,
-               detail
-             FROM report_bundle JOIN bundle USING (bundle_rowid) JOIN version USING (version_rowid)
+               sequence, previous_sha256, content_hash, key_id, generated_at_us, incident, detail
+             FROM report_bundle JOIN bundle USING (bundle_rowid) JOIN version
+               ON version.version_rowid = bundle.version_rowid
              ORDER BY number",
         )?;
         let mut rows = statement.query([])?;
