@@ -158,4 +158,14 @@ mod tests {
         }
         assert_eq!(Code::from_name("fine"), None);
     }
+
+    #[test]
+    fn every_code_is_explained_to_auditors() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/audit.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for code in Code::ALL {
+            let line = format!("| `{code}` | {} |", code.meaning());
+            assert!(page.contains(&line), "docs/audit.md lacks {line}");
+        }
+    }
 }

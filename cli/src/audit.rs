@@ -107,8 +107,9 @@ pub(crate) fn run(options: &AuditOptions, config: &Path) -> Result<ExitCode> {
         jobs: options.jobs.into(),
         trust_checksums: options.trust_store_checksums,
     };
-    if runtime.block_on(collect(&ledger, source, &keyring, &collecting))? == Collected::Interrupted
-    {
+    let (collected, has_asked) =
+        runtime.block_on(collect(&ledger, source, &keyring, &collecting))?;
+    if collected == Collected::Interrupted {
         match &options.state {
             Some(file) => eprintln!(
                 "interrupted; the same command goes on from there: --state {}",
@@ -119,6 +120,12 @@ pub(crate) fn run(options: &AuditOptions, config: &Path) -> Result<ExitCode> {
             ),
         }
         return Ok(ExitCode::CouldNotCheck);
+    }
+    if let (Some(file), false) = (&options.state, has_asked) {
+        eprintln!(
+            "{} was whole: judged again as it was listed then, nothing was asked anew",
+            file.display()
+        );
     }
     let verdict = audit::judge(&ledger, &keyring, &judging)?;
     if options.json {
@@ -141,12 +148,13 @@ const fn code(verdict: Verdict) -> ExitCode {
     }
 }
 
+/// How it ended, and whether anything was listed or read.
 async fn collect(
     ledger: &Ledger,
     source: Source,
     keyring: &Keyring,
     collecting: &Collecting,
-) -> Result<Collected> {
+) -> Result<(Collected, bool)> {
     let (told, stop) = watch::channel(false);
     let ask_to_stop = tokio::spawn(async move {
         // Without the signal nobody can ask, and the audit runs to its end.
@@ -156,13 +164,15 @@ async fn collect(
         told.closed().await;
     });
     let mut shown = progress::Shown::new();
+    let mut has_asked = false;
     let collected = audit::collect(ledger, source, keyring, collecting, stop, |progress| {
+        has_asked = true;
         shown.show(progress);
     })
     .await;
     ask_to_stop.abort();
     shown.show(Progress::Judging);
-    Ok(collected?)
+    Ok((collected?, has_asked))
 }
 
 /// The folders that are looked at: all, a client's, or some hosts'.

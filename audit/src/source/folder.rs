@@ -12,7 +12,7 @@ use evidence::digest::Sha256Stream;
 use super::{Digested, Facts, Fetched, Listed, Marker, Page, SourceError};
 
 /// So many files make a page.
-const PAGE: usize = 1000;
+const PAGE: usize = 4096;
 /// Read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
@@ -224,7 +224,7 @@ mod tests {
         let mut made = Vec::new();
         for folder in ["a", "a.b", "a/x", "b"] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
-            for number in 0..700 {
+            for number in 0..1400 {
                 let path = format!("{folder}/{number:04}.json");
                 fs::write(dir.path().join(&path), b"x").unwrap();
                 made.push(path);
@@ -236,7 +236,7 @@ mod tests {
         found.sort();
         made.sort();
         assert_eq!(found, made);
-        assert_eq!(all(&folder, "a/").await.len(), 1400);
+        assert_eq!(all(&folder, "a/").await.len(), 2800);
         assert_eq!(all(&folder, "c/").await, Vec::<String>::new());
     }
 
