@@ -17,6 +17,7 @@ mod hold;
 mod hostile;
 mod incident;
 mod journey;
+mod kits;
 mod large;
 mod network;
 mod producers;
