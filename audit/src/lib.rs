@@ -15,6 +15,7 @@ mod keyring;
 mod ledger;
 pub mod list;
 mod place;
+pub mod pull;
 pub mod report;
 mod source;
 #[cfg(any(test, feature = "testing"))]

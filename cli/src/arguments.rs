@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::audit::AuditOptions;
+use crate::list::ListOptions;
+use crate::pull::PullOptions;
 use crate::report::ReportOptions;
 
 /// Tamper-evident evidence of automatic remediation: for engineers and for auditors.
@@ -61,6 +63,34 @@ pub(crate) enum Command {
     ///
     /// Example: msp-evidence verify /var/lib/msp/evidence --key msp.pub
     Verify(VerifyOptions),
+    /// List evidence in a bucket or folder: by client, host, time, control, SLA, and more.
+    ///
+    /// Custody bundles are the index, so a month is found without fetching each of its bundles. Nothing
+    /// is listed that is not proven with the keys that you give; what could not be proven is counted and
+    /// named on standard error.
+    ///
+    /// Exit codes: 0 listed; 1 usage; 2 something there is not evidence; 3 something could not be checked,
+    /// or is listed by custody and not stored here, or nothing is there at all.
+    ///
+    /// Example: msp-evidence list --bucket clinic-evidence --key msp.pub --from 2026-10 --to 2026-10
+    ///
+    /// Example: msp-evidence list --folder ./kit --key msp.pub --control '164.308(a)(7)' --csv
+    List(Box<ListOptions>),
+    /// Pull selected evidence into a folder that stands by itself.
+    ///
+    /// Bundles, signatures, artifacts, the custody bundles that cover them and show that nothing is left
+    /// out, and what the store said of each object. verify.sh in it needs only stock cosign, jq and
+    /// sha256sum, and a key that you bring: ./verify.sh msp.pub. The same pulled twice is the same, byte
+    /// for byte; a pull that was interrupted goes on when it is begun again.
+    ///
+    /// Exit codes: 0 pulled; 1 usage; 2 something there is not evidence; 3 something could not be pulled or
+    /// checked, or nothing is there at all.
+    ///
+    /// Example: msp-evidence pull --bucket clinic-evidence --key msp.pub --from 2026-10 --to 2026-10
+    /// --out october
+    ///
+    /// Example: msp-evidence pull --folder ./copy --key msp.pub --sample 25 --seed 7 --out sample
+    Pull(Box<PullOptions>),
     /// Look at the configured buckets.
     #[command(subcommand)]
     Bucket(BucketCommand),

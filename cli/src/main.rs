@@ -11,10 +11,13 @@ mod destination;
 mod doctor;
 mod fsck;
 mod keys;
+mod list;
 mod output;
+mod pull;
 mod quarantine;
 mod report;
 mod reseal;
+mod selection;
 mod show;
 mod source;
 mod status;
@@ -59,6 +62,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Status(options) => status::run(options, config),
         Command::Show(options) => show::run(options, config),
         Command::Verify(options) => verify::run(options),
+        Command::List(options) => list::run(options, config),
+        Command::Pull(options) => pull::run(options, config),
         Command::Bucket(command) => bucket::run(command, config),
         Command::Destination(command) => destination::run(command, config),
         Command::Reseal(options) => reseal::run(options, config),

@@ -19,7 +19,7 @@ const CA_FILE_MAX_BYTES: u64 = 4 << 20;
 #[derive(Args)]
 #[group(skip)]
 pub(crate) struct SourceOptions {
-    /// A folder that was copied from a bucket, laid out as below the bucket's prefix.
+    /// A folder that was copied from a bucket, laid out as below the bucket's prefix; or a pulled one.
     #[arg(long, value_name = "DIR", required_unless_present_any = ["bucket", "destination"],
           conflicts_with_all = ["bucket", "destination"])]
     pub(crate) folder: Option<PathBuf>,
@@ -121,6 +121,9 @@ impl SourceOptions {
         }
         // One of the three is given: the arguments ask for that.
         let folder = self.folder.as_deref().unwrap_or(Path::new("."));
+        let pulled = folder.join(audit::pull::EVIDENCE_FOLDER);
+        let is_pulled = folder.join(audit::pull::MANIFEST_FILE).is_file() && pulled.is_dir();
+        let folder = if is_pulled { &pulled } else { folder };
         let open = Folder::open(folder).map_err(|error| Misuse(evidence::causes(&error)))?;
         Ok(Source::Folder(open))
     }

@@ -4,8 +4,14 @@
 use evidence::bundle::Kind;
 use evidence::controls::Citation;
 use evidence::custody::SealedEntry;
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+
+/// By so many days clocks may be off before an incident that was noticed in a period is looked for among
+/// what was sealed too early.
+pub const SLACK_DAYS: i64 = 2;
 
 /// A question. What is empty or absent asks for nothing; everything that is asked for must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,6 +79,22 @@ impl Selection {
     pub fn names_host(&self, client_id: &str, host_id: &str) -> bool {
         is_one_of(&self.clients, |client| client == client_id)
             && is_one_of(&self.hosts, |host| host == host_id)
+    }
+
+    /// The days, first and last, on which what can answer was sealed, going by the names of bundles. An
+    /// incident is sealed after it was noticed, if clocks agree within [`SLACK_DAYS`]; and how long
+    /// after, nothing says.
+    #[must_use]
+    pub fn days(&self) -> (Option<Date>, Option<Date>) {
+        let day = |time: Timestamp| time.to_zoned(TimeZone::UTC).date();
+        let from = self.from.map(day);
+        match self.time {
+            Time::Sealed => (from, self.before.map(day)),
+            Time::Detected => {
+                let slack = SignedDuration::from_hours(24 * SLACK_DAYS);
+                (from.map(|day| day.saturating_sub(slack)), None)
+            }
+        }
     }
 
     /// Whether everything but the words holds, going by what an index knows.
@@ -284,6 +306,24 @@ mod tests {
             ..november
         };
         assert!(holds(&of_custody, &custody()), "it detects nothing");
+    }
+
+    #[test]
+    fn what_was_noticed_in_a_period_is_looked_for_among_what_was_sealed_since() {
+        let october = Selection {
+            from: Some("2026-10-01T00:00:00Z".parse().unwrap()),
+            before: Some("2026-11-01T00:00:00Z".parse().unwrap()),
+            ..Selection::default()
+        };
+        let day = |text: &str| text.parse::<Date>().unwrap();
+        assert_eq!(october.days(), (Some(day("2026-09-29")), None));
+        let sealed = Selection {
+            time: Time::Sealed,
+            ..october
+        };
+        let days = (Some(day("2026-10-01")), Some(day("2026-11-01")));
+        assert_eq!(sealed.days(), days);
+        assert_eq!(Selection::default().days(), (None, None));
     }
 
     #[test]

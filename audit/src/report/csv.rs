@@ -15,17 +15,17 @@ use super::hours::{Shows, day_of};
 use crate::finding::Level;
 
 /// One line, of cells that are separated and escaped.
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     out: &'a mut dyn Write,
     first: bool,
 }
 
 impl<'a> Line<'a> {
-    fn new(out: &'a mut dyn Write) -> Self {
+    pub(crate) fn new(out: &'a mut dyn Write) -> Self {
         Self { out, first: true }
     }
 
-    fn cell(mut self, text: impl ToString) -> io::Result<Self> {
+    pub(crate) fn cell(mut self, text: impl ToString) -> io::Result<Self> {
         if !self.first {
             self.out.write_all(b",")?;
         }
@@ -39,11 +39,11 @@ impl<'a> Line<'a> {
         Ok(self)
     }
 
-    fn or_empty(self, text: Option<impl ToString>) -> io::Result<Self> {
+    pub(crate) fn or_empty(self, text: Option<impl ToString>) -> io::Result<Self> {
         self.cell(text.map_or_else(String::new, |text| text.to_string()))
     }
 
-    fn end(self) -> io::Result<()> {
+    pub(crate) fn end(self) -> io::Result<()> {
         self.out.write_all(b"\r\n")
     }
 }

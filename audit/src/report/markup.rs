@@ -11,39 +11,39 @@ use std::io::{self, Write};
 use evidence::ijson::is_unsafe_to_show;
 
 /// Where a report's HTML is written.
-pub(super) struct Markup<'a> {
+pub(crate) struct Markup<'a> {
     out: &'a mut dyn Write,
 }
 
 /// What may stand in an attribute: nothing that evidence could choose freely.
-pub(super) trait Attribute: Display {}
+pub(crate) trait Attribute: Display {}
 impl Attribute for u64 {}
 impl Attribute for i64 {}
 impl Attribute for usize {}
 impl Attribute for &'static str {}
 
 impl<'a> Markup<'a> {
-    pub(super) fn new(out: &'a mut dyn Write) -> Self {
+    pub(crate) fn new(out: &'a mut dyn Write) -> Self {
         Self { out }
     }
 
     /// A piece of this program's own markup.
-    pub(super) fn markup(&mut self, literal: &'static str) -> io::Result<()> {
+    pub(crate) fn markup(&mut self, literal: &'static str) -> io::Result<()> {
         self.out.write_all(literal.as_bytes())
     }
 
     /// Text of anybody's, between tags.
-    pub(super) fn text(&mut self, text: impl Display) -> io::Result<()> {
+    pub(crate) fn text(&mut self, text: impl Display) -> io::Result<()> {
         self.escaped(text, false)
     }
 
     /// Text of anybody's in a `<pre>`: line ends and tabs stay as they are.
-    pub(super) fn lines(&mut self, text: impl Display) -> io::Result<()> {
+    pub(crate) fn lines(&mut self, text: impl Display) -> io::Result<()> {
         self.escaped(text, true)
     }
 
     /// A value in an attribute, between quotes.
-    pub(super) fn attribute(&mut self, value: impl Attribute) -> io::Result<()> {
+    pub(crate) fn attribute(&mut self, value: impl Attribute) -> io::Result<()> {
         write!(self.out, "{value}")
     }
 
@@ -131,7 +131,7 @@ macro_rules! html {
         html!(@ $out; $($part)*);
     }};
 }
-pub(super) use html;
+pub(crate) use html;
 
 #[cfg(test)]
 mod tests {

@@ -6,13 +6,13 @@
 
 mod content;
 mod controls;
-mod csv;
+pub(crate) mod csv;
 mod figures;
 mod from_ledger;
 mod hours;
 mod html;
 mod json;
-mod markup;
+pub(crate) mod markup;
 mod periods;
 mod selection;
 

@@ -9,9 +9,9 @@ use destination::ListMarker;
 
 /// A bucket and prefix.
 pub struct Bucket {
-    store: S3Destination,
+    pub(super) store: S3Destination,
     prefix: String,
-    patience: Patience,
+    pub(super) patience: Patience,
 }
 
 impl Bucket {
@@ -34,7 +34,7 @@ impl Bucket {
         self.store.server_now()
     }
 
-    fn key(&self, path: &str) -> String {
+    pub(super) fn key(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }
 
@@ -142,7 +142,7 @@ impl Bucket {
     }
 }
 
-fn facts(stored: &Stored) -> Facts {
+pub(super) fn facts(stored: &Stored) -> Facts {
     let is_in_parts = stored
         .etag
         .as_ref()

@@ -45,7 +45,7 @@ impl Folder {
         &self.root
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(super) async fn blocking<T: Send + 'static>(
         &self,
         path: &str,
         work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -138,7 +138,7 @@ impl Folder {
     }
 }
 
-const fn facts(size_bytes: u64) -> Facts {
+pub(super) const fn facts(size_bytes: u64) -> Facts {
     Facts {
         size_bytes,
         lock: None,
@@ -148,7 +148,7 @@ const fn facts(size_bytes: u64) -> Facts {
 }
 
 /// Regular files only: opening a pipe would wait for ever.
-fn open(full: &Path) -> io::Result<fs::File> {
+pub(super) fn open(full: &Path) -> io::Result<fs::File> {
     if !fs::symlink_metadata(full)?.is_file() {
         return Err(io::Error::other("not a regular file; it was not followed"));
     }

@@ -5,6 +5,7 @@
 //! of a store, and nothing here pretends that it has.
 
 mod bucket;
+mod copy;
 mod folder;
 mod patience;
 

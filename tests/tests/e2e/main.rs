@@ -21,4 +21,5 @@ mod kits;
 mod large;
 mod network;
 mod producers;
+mod selecting;
 mod stores;
