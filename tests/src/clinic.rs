@@ -601,8 +601,12 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A program of ours, beside the tests' own folder.
-fn program_file(name: &str) -> PathBuf {
+/// One of our own programs, built beside the tests.
+///
+/// # Panics
+/// When it is not built.
+#[must_use]
+pub fn program_file(name: &str) -> PathBuf {
     // A test lies in target/PROFILE/deps, a program of ours in target/PROFILE.
     let own = std::env::current_exe().unwrap();
     let folder = own.parent().unwrap();

@@ -32,6 +32,8 @@ pub enum Tool {
     Strace,
     /// ansible-runner; it wants its own folder on the PATH, for ansible-playbook.
     AnsibleRunner,
+    /// ansible-lint; it wants its own folder on the PATH, for ansible.
+    AnsibleLint,
     /// The browser Chromium.
     Chromium,
     /// axe-core, the accessibility checker: the script that a page is given.
@@ -63,6 +65,7 @@ impl Tool {
             Self::Rootfs => "MSP_TEST_ROOTFS",
             Self::Strace => "MSP_TEST_STRACE",
             Self::AnsibleRunner => "MSP_TEST_ANSIBLE_RUNNER",
+            Self::AnsibleLint => "MSP_TEST_ANSIBLE_LINT",
             Self::Chromium => "MSP_TEST_CHROMIUM",
             Self::Axe => "MSP_TEST_AXE",
             Self::Tofu => "MSP_TEST_TOFU",

@@ -1,5 +1,6 @@
 //! The main job across processes: agent and uploader as they are installed, a store that locks.
 
+mod ansible_role;
 mod artifacts;
 mod audit;
 
