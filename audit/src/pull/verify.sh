@@ -215,6 +215,10 @@ if [ -f manifest.json ]; then
         kit=false
     }
 fi
+if [ ! -f manifest.json ] && [ -f manifest.sha256 ]; then
+    root=evidence/
+    say FAIL files "manifest.json is missing: it was taken away, or a pull was interrupted"
+fi
 if $kit; then
     # What lies here is what the manifest lists. It is unsigned: it shows damage, not forgery.
     grep -v '  manifest\.sha256$' "$work/digests" >"$work/there"

@@ -1,0 +1,182 @@
+//! `list` and `pull` over a bucket and over a folder, and what `verify.sh` says of what was pulled.
+
+mod forged;
+mod ground;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tests::servers::{Kind, Server};
+use tests::tools::{self, Tool};
+
+use ground::{BUCKET, Ground, contents, in_sandbox, start};
+
+/// Forty incidents in four hours of custody, one with artifacts, one more that no custody covers yet, and
+/// another host.
+fn steps() -> String {
+    let mut steps = String::from("title = \"a clinic\"\nsteps = [\n");
+    for hour in 0..4 {
+        for n in 0..10 {
+            let artifacts = if n == 5 {
+                ", artifacts = { \"a b.log\" = \"what happened\" }"
+            } else {
+                ""
+            };
+            steps.push_str(&format!(
+                "  {{ do = \"incident\", name = \"INC-{hour}-{n}\"{artifacts} }},\n"
+            ));
+        }
+        steps.push_str("  { do = \"custody\" },\n  { do = \"pass\", minutes = 20 },\n");
+    }
+    steps.push_str(
+        "  { do = \"incident\", name = \"INC-OPEN\" },\n\
+         { do = \"incident\", name = \"OTHER-1\", host = \"clinic-a/srv-2\" },\n\
+         { do = \"custody\", host = \"clinic-a/srv-2\" },\n]\n[expect]\nexit = 0\n",
+    );
+    steps
+}
+
+/// The whole of it, over any place.
+fn assert_lists(ground: &Ground) {
+    assert_eq!(ground.incidents(&[]).len(), 42);
+    let (_, json) = ground.list(&[]);
+    let rows = json["bundles"].as_array().unwrap();
+    let by_custody = rows.iter().filter(|row| !row["listed_by"].is_null());
+    assert_eq!(by_custody.count(), 41, "one is not covered yet");
+    // Five custody bundles and the open one, two objects each, and the newest signature of each chain.
+    assert_eq!(json["fetched_objects"], 2 * 6 + 2);
+    assert_eq!(ground.incidents(&["--host", "srv-2"]), ["OTHER-1"]);
+    assert_eq!(ground.incidents(&["--control", "164.308(a)(7)"]).len(), 42);
+    assert_eq!(ground.incidents(&["--control", "164.312"]).len(), 0);
+    assert_eq!(ground.incidents(&["--sla-missed"]).len(), 0);
+    assert_eq!(ground.incidents(&["--severity", "HIGH"]).len(), 42);
+    assert_eq!(ground.incidents(&["--text", "inc-open"]), ["INC-OPEN"]);
+    assert_eq!(ground.incidents(&["--to", "2020-01"]).len(), 0);
+    let (code, json) = ground.list(&["--kind", "custody"]);
+    assert_eq!((code, json["bundles"].as_array().unwrap().len()), (0, 5));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_is_listed_by_its_custody_from_a_bucket_and_from_a_folder() {
+    let sandbox = start().await;
+    assert_lists(&in_sandbox(&sandbox, &steps()).await);
+    assert_lists(&Ground::folder(&steps()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_proven_is_not_listed_but_named() {
+    let forged = steps().replace(
+        "name = \"INC-OPEN\"",
+        "name = \"INC-OPEN\", key = \"other\"",
+    );
+    let ground = Ground::folder(&forged).await;
+    let (code, json) = ground.list(&[]);
+    assert_eq!(code, 2, "{json:#}");
+    assert_eq!(json["bundles"].as_array().unwrap().len(), 41);
+    let doubtful = &json["doubtful"][0];
+    assert_eq!(doubtful["verdict"], "failed");
+    assert!(doubtful["reason"].as_str().unwrap().contains("not trusted"));
+    // Custody lists it, and it is not there: said to be so.
+    let withheld = steps().replace(
+        "name = \"INC-1-3\"",
+        "name = \"INC-1-3\", store = \"withheld\"",
+    );
+    let ground = Ground::folder(&withheld).await;
+    let (code, json) = ground.list(&[]);
+    assert_eq!((code, &json["not_stored"]), (3, &Value::from(1)));
+    let empty = Ground::folder("title = \"\"\nsteps = []\n[expect]\nexit = 0\n").await;
+    assert_eq!(empty.list(&[]).0, 3, "nothing there is not nothing to say");
+}
+
+fn assert_pulls(ground: &Ground, cosign: Option<&Path>) {
+    let first = ground.pull("first", &[]);
+    let second = ground.pull("second", &[]);
+    let pulled = contents(&first);
+    assert_eq!(pulled, contents(&second), "the same, byte for byte");
+    for name in [
+        "verify.sh",
+        "index.html",
+        "manifest.json",
+        "manifest.sha256",
+        "store.json",
+    ] {
+        assert!(pulled.contains_key(Path::new(name)), "{name}");
+    }
+    // Again into the same folder: everything was there.
+    ground.pull("first", &[]);
+    assert_eq!(contents(&first), pulled);
+    let Some(cosign) = cosign else { return };
+    let (code, said) = ground.verify(&first, 2, cosign);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("41 answer the question"), "{said}");
+    assert_ne!(
+        ground.verify(&first, 1, cosign).0,
+        0,
+        "another host's key is missing"
+    );
+    let out = ground.pull("sample", &["--sample", "7", "--seed", "11"]);
+    let (code, said) = ground.verify(&out, 2, cosign);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("7 of 42 drawn"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pulled_is_the_same_twice_and_stands_by_itself() {
+    let test = "what_is_pulled_is_the_same_twice_and_stands_by_itself";
+    let cosign = tools::find(Tool::CosignNewest, test);
+    let sandbox = start().await;
+    assert_pulls(&in_sandbox(&sandbox, &steps()).await, cosign.as_deref());
+    assert_pulls(&Ground::folder(&steps()).await, cosign.as_deref());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_holds_on_minio() {
+    let test = "list and pull: the_same_holds_on_minio";
+    let Some(server) = Server::start(Kind::Minio, test).await else {
+        return;
+    };
+    server.make_bucket(BUCKET).await;
+    let (access_key, secret_key) = server.credentials();
+    let ground = Ground::bucket(&steps(), &server.endpoint, access_key, secret_key).await;
+    assert_lists(&ground);
+    assert_pulls(&ground, tools::find(Tool::CosignNewest, test).as_deref());
+}
+
+/// Only what was not pulled yet is fetched again, and nothing of the interruption is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_that_was_killed_goes_on_where_it_was() {
+    let sandbox = start().await;
+    let ground = in_sandbox(&sandbox, &steps()).await;
+    let whole = contents(&ground.pull("whole", &[]));
+    let fetches = || sandbox.log().hits("GetObject");
+    let before = fetches();
+    let out = ground.dir.path().join("killed");
+    let mut killed = ground
+        .command("pull", &["--out", out.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The index takes 14 fetches; it dies amid the bundles.
+    let amid = before + 14 + 50;
+    sandbox
+        .log()
+        .wait_until(|log| log.hits("GetObject") >= amid)
+        .await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(!out.join("manifest.json").exists(), "it was not done yet");
+    let dead = fetches();
+    assert!(
+        ground
+            .run("pull", &["--sla-missed", "--out", out.to_str().unwrap()])
+            .status
+            .code()
+            == Some(1)
+    );
+    let again = ground.pull("killed", &[]);
+    let fetched = fetches() - dead;
+    assert!(fetched < 14 + 100 - 30, "{fetched} fetches");
+    assert_eq!(contents(&again), whole);
+}
