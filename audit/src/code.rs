@@ -119,6 +119,11 @@ codes! {
     ClockWentBack => "clock_went_back", "A bundle says an earlier time than the one before it.";
     ClockJump => "clock_jump", "A signed custody says that the clock jumped.";
     StoreTimeUnknown => "store_time_unknown", "Nothing tells when the store received it.";
+    // record
+    RecordOfAnotherStore => "record_of_another_store", "An operator's record is of another bucket or prefix.";
+    RecordBroken => "record_broken", "A record says that something was done, and its intention is not there.";
+    RecordUnfinished => "record_unfinished", "An operator intended a change of locks, and nothing says what came of it.";
+    Recorded => "recorded", "An operator changed locks.";
 }
 
 impl Code {

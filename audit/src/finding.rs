@@ -46,11 +46,13 @@ pub enum Check {
     Unexpected,
     /// Signed times agree with each other and with the store's.
     Time,
+    /// Each record of what operators did to locks is signed by a key that the auditor trusts.
+    Record,
 }
 
 impl Check {
     /// Every check, in the order of a report.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Source,
         Self::Signature,
         Self::Key,
@@ -68,6 +70,7 @@ impl Check {
         Self::Version,
         Self::Unexpected,
         Self::Time,
+        Self::Record,
     ];
 
     /// The name used in JSON and SQL.
@@ -91,6 +94,7 @@ impl Check {
             Self::Version => "version",
             Self::Unexpected => "unexpected",
             Self::Time => "time",
+            Self::Record => "record",
         }
     }
 
@@ -121,6 +125,7 @@ impl Check {
             Self::Version => "each object has one version, and nothing laid over it",
             Self::Unexpected => "nothing else lies below the prefix",
             Self::Time => "signed times agree with each other and with the store's",
+            Self::Record => "what operators did to locks is recorded and signed",
         }
     }
 
@@ -138,6 +143,7 @@ impl Check {
             Self::Lock | Self::Retention => "versions",
             Self::Version | Self::Unexpected => "objects",
             Self::Time => "times",
+            Self::Record => "records",
         }
     }
 }

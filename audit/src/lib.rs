@@ -28,7 +28,7 @@ pub use finding::{Check, Finding, Level, Subject, Tally, Verdict};
 pub use judge::{ExpectedHost, Judging, judge, verdict};
 pub use keyring::{KEYRING_FILE, Keyring, KeyringError, PinnedKey};
 pub use ledger::{
-    Examined, JudgedBy, Ledger, LedgerError, ListedTo, Origin, Read, ReadVersion, Standing,
+    Examined, JudgedBy, Ledger, LedgerError, ListedTo, Origin, Read, ReadVersion, Signed, Standing,
     TrustedKey, Unit, VersionToRead,
 };
 pub use place::{Place, forgotten_prefix};

@@ -1,15 +1,17 @@
-//! One version of a bundle, held against every version of its signature. No I/O.
+//! One version of a bundle or record, held against every version of its signature. No I/O.
 
 use destination::Lock;
 use evidence::bundle::{Kind, VerifiedBundle, VerifyError};
 use evidence::custody::Custody;
+use evidence::digest::Sha256;
+use evidence::record::{Record, RecordError};
 use evidence::rotation::Rotation;
 use evidence::signature::{SignatureError, named_key};
 use jiff::Timestamp;
 
 use super::ring::Ring;
 use crate::code::Code;
-use crate::ledger::{Examined, Standing};
+use crate::ledger::{Examined, Signed, Standing};
 use crate::source::Facts;
 
 /// A version of a signature, as read.
@@ -31,6 +33,7 @@ pub(super) struct Signatures {
 /// The best that can be said: of the oldest signature that verifies and is locked; else of the oldest
 /// that verifies; else what is wrong with the one that comes nearest.
 pub(super) fn examine(
+    kind: Signed,
     version_rowid: i64,
     facts: &Facts,
     bytes: &[u8],
@@ -41,7 +44,7 @@ pub(super) fn examine(
     let mut best: Option<(u8, Examined)> = None;
     for signature in &signatures.read {
         let both_locked = is_locked(facts) && is_locked(&signature.facts);
-        let standing = try_one(bytes, facts, signature, ring);
+        let standing = try_one(kind, bytes, facts, signature, ring);
         let rank = rank(&standing) + u8::from(both_locked && rank(&standing) == VERIFIED);
         // Of equals the oldest.
         if best.as_ref().is_none_or(|(before, _)| rank > *before) {
@@ -81,7 +84,7 @@ const VERIFIED: u8 = 10;
 /// How near it comes to being proven.
 const fn rank(standing: &Standing) -> u8 {
     match standing {
-        Standing::Verified { .. } => VERIFIED,
+        Standing::Verified { .. } | Standing::Recorded { .. } => VERIFIED,
         Standing::UnknownKey { .. } => 3,
         Standing::Unread { .. } => 0,
         Standing::Bad { code, .. } => match code {
@@ -95,7 +98,13 @@ const fn rank(standing: &Standing) -> u8 {
     }
 }
 
-fn try_one(bytes: &[u8], facts: &Facts, signature: &Signature, ring: &Ring) -> Standing {
+fn try_one(
+    kind: Signed,
+    bytes: &[u8],
+    facts: &Facts,
+    signature: &Signature,
+    ring: &Ring,
+) -> Standing {
     let key_id = match named_key(&signature.bytes) {
         Ok(key_id) => key_id,
         Err(error) => return bad_signature(&error),
@@ -103,9 +112,33 @@ fn try_one(bytes: &[u8], facts: &Facts, signature: &Signature, ring: &Ring) -> S
     let Some(key) = ring.get(&key_id) else {
         return Standing::UnknownKey { key_id };
     };
-    match VerifiedBundle::verify(bytes, &signature.bytes, &key) {
-        Ok(bundle) => whole(bundle, stored(facts, &signature.facts), ring),
-        Err(error) => refused(&error),
+    let stored = stored(facts, &signature.facts);
+    match kind {
+        Signed::Bundle => match VerifiedBundle::verify(bytes, &signature.bytes, &key) {
+            Ok(bundle) => whole(bundle, stored, ring),
+            Err(error) => refused(&error),
+        },
+        Signed::Record => match Record::verify(bytes, &signature.bytes, &key) {
+            Ok(record) => Standing::Recorded {
+                record: Box::new(record),
+                sha256: Sha256::of(bytes),
+                stored,
+            },
+            Err(error) => no_record(&error),
+        },
+    }
+}
+
+fn no_record(error: &RecordError) -> Standing {
+    let code = match error {
+        RecordError::Signature(error) => return bad_signature(error),
+        RecordError::Json(_) => Code::NotJson,
+        RecordError::Form(_) => Code::NotTheSchema,
+        RecordError::Inconsistent(_) | RecordError::Key(_) => Code::HeaderInconsistent,
+    };
+    Standing::Bad {
+        code,
+        problem: evidence::causes(error),
     }
 }
 

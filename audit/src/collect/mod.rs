@@ -22,7 +22,7 @@ use read::{Done, Reader};
 use ring::Ring;
 
 use crate::keyring::Keyring;
-use crate::ledger::{Ledger, LedgerError, ListedTo, Read, Unit, us};
+use crate::ledger::{Ledger, LedgerError, ListedTo, Read, Signed, Unit, us};
 use crate::source::{Source, SourceError};
 
 /// Written down together.
@@ -199,24 +199,26 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Reads until nothing is left: bundles with their signatures first, then whatever else there is,
+    /// Reads until nothing is left: bundles and records with their signatures first, then whatever else there is,
     /// signatures without a bundle among it.
     async fn run(
         &mut self,
         stop: &mut watch::Receiver<bool>,
         progress: &mut impl FnMut(Progress),
     ) -> Result<Ended, LedgerError> {
-        let mut after = String::new();
-        let bundles = |ledger: &Ledger, most| {
-            let units = ledger.bundles_to_read(&after, most)?;
-            if let Some(Unit::Bundle { path, .. }) = units.last() {
-                after.clone_from(path);
+        for kind in [Signed::Bundle, Signed::Record] {
+            let mut after = String::new();
+            let units = |ledger: &Ledger, most| {
+                let units = ledger.signed_to_read(kind, &after, most)?;
+                if let Some(Unit::Signed { path, .. }) = units.last() {
+                    after.clone_from(path);
+                }
+                Ok(units)
+            };
+            let ended = self.all(units, stop, progress).await?;
+            if !matches!(ended, Ended::Whole) {
+                return Ok(ended);
             }
-            Ok(units)
-        };
-        let ended = self.all(bundles, stop, progress).await?;
-        if !matches!(ended, Ended::Whole) {
-            return Ok(ended);
         }
         let mut after = 0;
         let objects = |ledger: &Ledger, most| {

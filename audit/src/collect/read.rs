@@ -2,13 +2,14 @@
 
 use evidence::bundle::BUNDLE_MAX_BYTES;
 use evidence::digest::Sha256;
+use evidence::record::RECORD_MAX_BYTES;
 use evidence::signature::SIGNATURE_MAX_BYTES;
 use tokio::sync::Semaphore;
 
 use super::examine::{Signature, Signatures, examine};
 use super::ring::Ring;
 use crate::code::Code;
-use crate::ledger::{Examined, Read, ReadVersion, Standing, Unit, VersionToRead};
+use crate::ledger::{Examined, Read, ReadVersion, Signed, Standing, Unit, VersionToRead};
 use crate::source::{Source, SourceError};
 
 /// More versions of one key than this are not looked at: nobody has an honest reason for them.
@@ -39,11 +40,12 @@ impl Reader {
     pub(super) async fn read(&self, unit: Unit) -> Done {
         match unit {
             Unit::Object(version) => self.object(version).await,
-            Unit::Bundle {
+            Unit::Signed {
+                kind,
                 path,
                 bundles,
                 signatures,
-            } => self.bundle(path, &bundles, &signatures).await,
+            } => self.signed(kind, path, &bundles, &signatures).await,
         }
     }
 
@@ -70,8 +72,9 @@ impl Reader {
         }
     }
 
-    async fn bundle(
+    async fn signed(
         &self,
+        kind: Signed,
         path: String,
         bundles: &[VersionToRead],
         signatures: &[VersionToRead],
@@ -85,7 +88,7 @@ impl Reader {
         };
         let mut done = Done {
             read: Read {
-                path: Some(path),
+                signed: Some((kind, path)),
                 ..Read::default()
             },
             versions: (bundles.len() + signatures.len()) as u64,
@@ -95,7 +98,7 @@ impl Reader {
         let signatures = self.signatures(signatures, &mut done).await;
         for (n, version) in bundles.iter().enumerate() {
             let examined = if n < MOST_VERSIONS {
-                self.version(version, &signatures, &mut done).await
+                self.version(kind, version, &signatures, &mut done).await
             } else {
                 too_many(version, &mut done)
             };
@@ -132,19 +135,24 @@ impl Reader {
 
     async fn version(
         &self,
+        kind: Signed,
         version: &VersionToRead,
         signatures: &Signatures,
         done: &mut Done,
     ) -> Examined {
         let version_rowid = version.version_rowid;
-        let standing = match self.fetch(version, BUNDLE_MAX_BYTES, done).await {
+        let max_bytes = match kind {
+            Signed::Bundle => BUNDLE_MAX_BYTES,
+            Signed::Record => RECORD_MAX_BYTES,
+        };
+        let standing = match self.fetch(version, max_bytes, done).await {
             Ok((facts, Some(bytes))) => {
                 done.kept_bytes += bytes.len() as u64;
-                return examine(version_rowid, &facts, &bytes, signatures, &self.ring);
+                return examine(kind, version_rowid, &facts, &bytes, signatures, &self.ring);
             }
             Ok((_, None)) => Standing::Bad {
                 code: Code::TooLarge,
-                problem: format!("no bundle is larger than {BUNDLE_MAX_BYTES} bytes"),
+                problem: format!("none is larger than {max_bytes} bytes"),
             },
             Err(problem) => Standing::Unread { problem },
         };
@@ -202,6 +210,6 @@ fn words(standing: &Standing) -> String {
     match standing {
         Standing::Unread { problem } | Standing::Bad { problem, .. } => problem.clone(),
         Standing::UnknownKey { key_id } => key_id.clone(),
-        Standing::Verified { .. } => String::new(),
+        Standing::Verified { .. } | Standing::Recorded { .. } => String::new(),
     }
 }

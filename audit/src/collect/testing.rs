@@ -5,7 +5,9 @@ use evidence::digest::Sha256;
 use super::examine::{Signature, Signatures, examine};
 use super::ring::Ring;
 use crate::keyring::Keyring;
-use crate::ledger::{Examined, Ledger, ListedTo, Read, ReadVersion, Standing, Unit, VersionToRead};
+use crate::ledger::{
+    Examined, Ledger, ListedTo, Read, ReadVersion, Signed, Standing, Unit, VersionToRead,
+};
 use crate::source::Page;
 use crate::testing::{Laid, Shelf};
 
@@ -35,8 +37,10 @@ pub(crate) fn read_shelf(ledger: &Ledger, shelf: &Shelf, keyring: &Keyring, is_w
     let mut known = 0;
     loop {
         let ring = Ring::new(keyring, &ledger.rotated_keys().unwrap());
-        for unit in ledger.bundles_to_read("", usize::MAX >> 1).unwrap() {
-            ledger.add_read(&bundle(shelf, &ring, unit)).unwrap();
+        for kind in [Signed::Bundle, Signed::Record] {
+            for unit in ledger.signed_to_read(kind, "", usize::MAX >> 1).unwrap() {
+                ledger.add_read(&signed(shelf, &ring, unit)).unwrap();
+            }
         }
         for object in ledger.objects_to_read(0, usize::MAX >> 1).unwrap() {
             let versions = vec![version(&object, find(shelf, &object))];
@@ -74,17 +78,18 @@ fn version(wanted: &VersionToRead, laid: &Laid) -> ReadVersion {
     }
 }
 
-fn bundle(shelf: &Shelf, ring: &Ring, unit: Unit) -> Read {
-    let Unit::Bundle {
+fn signed(shelf: &Shelf, ring: &Ring, unit: Unit) -> Read {
+    let Unit::Signed {
+        kind,
         path,
         bundles,
         signatures,
     } = unit
     else {
-        unreachable!("bundles were asked for");
+        unreachable!("what is signed was asked for");
     };
     let mut read = Read {
-        path: Some(path),
+        signed: Some((kind, path)),
         ..Read::default()
     };
     let mut found = Signatures::default();
@@ -104,7 +109,7 @@ fn bundle(shelf: &Shelf, ring: &Ring, unit: Unit) -> Read {
         let laid = find(shelf, wanted);
         read.versions.push(version(wanted, laid));
         read.bundles.push(match &laid.facts {
-            Ok(facts) => examine(wanted.version_rowid, facts, &laid.bytes, &found, ring),
+            Ok(facts) => examine(kind, wanted.version_rowid, facts, &laid.bytes, &found, ring),
             Err(problem) => Examined {
                 version_rowid: wanted.version_rowid,
                 signature_rowid: None,

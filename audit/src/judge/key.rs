@@ -11,6 +11,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{Bench, number, words};
 use crate::code::Code;
 use crate::finding::{Check, Level, Subject};
+use crate::keyring::PinnedKey;
 use crate::ledger::{LedgerError, us};
 
 /// What a bundle's key is judged by.
@@ -31,10 +32,10 @@ struct Signed {
 }
 
 /// Why a key may not have signed, or nobody can say.
-struct Objection {
-    level: Level,
-    code: Code,
-    message: String,
+pub(super) struct Objection {
+    pub(super) level: Level,
+    pub(super) code: Code,
+    pub(super) message: String,
 }
 
 fn failed(code: Code, message: impl Into<String>) -> Objection {
@@ -243,7 +244,7 @@ fn may_sign(
                     format!("the key is {bound}'s, and this is of {}", signed.host_id),
                 )));
             }
-            in_time(pinned, signed)
+            in_time(pinned, signed.stored_us)
         }
         None => by_rotation(rotations, signed),
     };
@@ -254,12 +255,12 @@ fn may_sign(
 }
 
 /// Only the store's clock counts: whoever has the key can sign any time.
-fn in_time(pinned: &crate::keyring::PinnedKey, signed: &Signed) -> Option<Objection> {
+pub(super) fn in_time(pinned: &PinnedKey, stored_us: Option<i64>) -> Option<Objection> {
     let limits = [pinned.not_before, pinned.not_after, pinned.revoked_at];
     if limits.iter().all(Option::is_none) {
         return None;
     }
-    let Some(stored) = signed.stored_us else {
+    let Some(stored) = stored_us else {
         return Some(unknown(
             Code::KeyTimeUnknown,
             "the key was not valid at all times, and nothing tells when a store received this",

@@ -17,11 +17,14 @@ const DAY_HOURS: i64 = 24;
 pub(super) fn judge(bench: &mut Bench<'_>) -> Result<(), LedgerError> {
     let mut statement = bench.ledger.sql().prepare_cached(
         "SELECT path, version_id, state, problem, lock, retain_until_us, last_modified_us,
-           (SELECT max(retention_days) FROM bundle
-            WHERE bundle.path = version.bundle_path AND is_trusted = 1)
+           (SELECT max(planned.value ->> 'retention_days')
+            FROM bundle, json_each(bundle.plan) AS planned
+            WHERE bundle.path = version.bundle_path AND is_trusted = 1
+              AND planned.value ->> 'uri' = ?1 || bundle.path)
          FROM version WHERE role <> 'other' AND is_delete_marker = 0 ORDER BY path, version_rowid",
     )?;
-    let mut rows = statement.query([])?;
+    // A bundle may be planned for several places, each with a retention of its own.
+    let mut rows = statement.query([&bench.judging.bucket_uri])?;
     let mut in_folder = 0_u64;
     while let Some(row) = rows.next()? {
         if !bench.judging.has_store_metadata {

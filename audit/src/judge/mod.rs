@@ -15,6 +15,7 @@ mod custody;
 mod key;
 mod lock;
 mod place;
+mod record;
 mod sealed;
 mod signature;
 mod source;
@@ -113,6 +114,7 @@ pub fn judge(
         version::judge(&mut bench)?;
         unexpected::judge(&mut bench)?;
         time::judge(&mut bench)?;
+        record::judge(&mut bench)?;
         bench.book.close()?;
         ledger.set_judged_by(Some(&judged_by(bench.now, keyring, judging)))
     })?;

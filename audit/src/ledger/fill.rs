@@ -4,8 +4,8 @@ use destination::Lock;
 use evidence::bundle::{Kind, VerifiedBundle, artifact_path};
 use evidence::custody::{Custody, IncidentEntry};
 use evidence::digest::Sha256;
-use evidence::handover::Role;
 use evidence::incident::IncidentBody;
+use evidence::record::{RECORD_FOLDER, Record, Stage};
 use evidence::rotation::Rotation;
 use jiff::Timestamp;
 use rusqlite::named_params;
@@ -33,14 +33,35 @@ pub struct VersionToRead {
     pub listed_bytes: u64,
 }
 
+/// What is signed by a file of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signed {
+    /// A bundle, by a host.
+    Bundle,
+    /// A record of what was done to locks, by an operator.
+    Record,
+}
+
+impl Signed {
+    /// The roles of it and of its signature, in SQL.
+    const fn roles(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bundle => ("bundle", "signature"),
+            Self::Record => ("record", "record_signature"),
+        }
+    }
+}
+
 /// What is read and looked at in one go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unit {
-    /// A bundle and its signature, each with every version, the oldest first.
-    Bundle {
-        /// The bundle's path.
+    /// A bundle or a record and its signature, each with every version, the oldest first.
+    Signed {
+        /// What it is.
+        kind: Signed,
+        /// Its path.
         path: String,
-        /// Versions of the bundle.
+        /// Versions of it.
         bundles: Vec<VersionToRead>,
         /// Versions of its signature.
         signatures: Vec<VersionToRead>,
@@ -65,6 +86,15 @@ pub enum Standing {
     Verified {
         /// What it says.
         bundle: Box<VerifiedBundle>,
+        /// The store had both it and its signature at this time.
+        stored: Option<Timestamp>,
+    },
+    /// Signed, and a record.
+    Recorded {
+        /// What it says.
+        record: Box<Record>,
+        /// SHA-256 of its bytes.
+        sha256: Sha256,
         /// The store had both it and its signature at this time.
         stored: Option<Timestamp>,
     },
@@ -105,9 +135,9 @@ pub struct Examined {
 pub struct Read {
     /// Each version that was asked for.
     pub versions: Vec<ReadVersion>,
-    /// The bundle's path, if it was one.
-    pub path: Option<String>,
-    /// Each version of the bundle, the oldest first.
+    /// What it was and its path, if it was signed by a file of its own.
+    pub signed: Option<(Signed, String)>,
+    /// Each version of it, the oldest first.
     pub bundles: Vec<Examined>,
 }
 
@@ -149,9 +179,8 @@ impl Ledger {
     }
 
     fn add_listed(&self, listed: &Listed) -> Result<(), LedgerError> {
-        let place = Place::of(&listed.path);
-        let role = place.as_ref().map_or("other", |place| place.role.as_str());
-        let state = if listed.is_delete_marker || place.is_none() {
+        let (role, belongs_to) = role_of(&listed.path);
+        let state = if listed.is_delete_marker || belongs_to.is_none() {
             "not_to_read"
         } else {
             "unread"
@@ -166,7 +195,7 @@ impl Ledger {
                 listed.path,
                 listed.version_id,
                 role,
-                place.map(|place| place.bundle_path),
+                belongs_to,
                 listed.is_delete_marker,
                 listed.is_latest,
                 int(listed.size_bytes),
@@ -205,26 +234,30 @@ impl Ledger {
         Ok(n.unsigned_abs())
     }
 
-    /// The next bundles to read, in the order of paths.
-    pub(crate) fn bundles_to_read(
+    /// The next bundles or records to read, in the order of paths.
+    pub(crate) fn signed_to_read(
         &self,
+        kind: Signed,
         after: &str,
         most: usize,
     ) -> Result<Vec<Unit>, LedgerError> {
         let mut statement = self.sql().prepare_cached(
             "SELECT DISTINCT bundle_path FROM version
-             WHERE state = 'unread' AND role = 'bundle' AND bundle_path > ?1
+             WHERE state = 'unread' AND role = ?3 AND bundle_path > ?1
              ORDER BY bundle_path LIMIT ?2",
         )?;
         let paths: Vec<String> = statement
-            .query_map(params![after, int(most as u64)], |row| row.get(0))?
+            .query_map(params![after, int(most as u64), kind.roles().0], |row| {
+                row.get(0)
+            })?
             .collect::<Result<_, _>>()?;
         paths
             .into_iter()
             .map(|path| {
-                Ok(Unit::Bundle {
-                    bundles: self.versions_to_read(&path, Role::Bundle)?,
-                    signatures: self.versions_to_read(&path, Role::Signature)?,
+                Ok(Unit::Signed {
+                    kind,
+                    bundles: self.versions_to_read(&path, kind.roles().0)?,
+                    signatures: self.versions_to_read(&path, kind.roles().1)?,
                     path,
                 })
             })
@@ -234,7 +267,7 @@ impl Ledger {
     fn versions_to_read(
         &self,
         bundle_path: &str,
-        role: Role,
+        role: &str,
     ) -> Result<Vec<VersionToRead>, LedgerError> {
         // Of one key a store lists the newest first; dates have whole seconds only.
         let mut statement = self.sql().prepare_cached(
@@ -243,7 +276,7 @@ impl Ledger {
              ORDER BY last_modified_us, version_rowid DESC",
         )?;
         let versions = statement
-            .query_map(params![bundle_path, role.as_str()], to_read)?
+            .query_map(params![bundle_path, role], to_read)?
             .collect::<Result<_, _>>()?;
         Ok(versions)
     }
@@ -256,7 +289,8 @@ impl Ledger {
     ) -> Result<Vec<VersionToRead>, LedgerError> {
         let mut statement = self.sql().prepare_cached(
             "SELECT version_rowid, path, version_id, listed_bytes FROM version
-             WHERE state = 'unread' AND role IN ('artifact', 'signature') AND version_rowid > ?1
+             WHERE state = 'unread' AND role IN ('artifact', 'signature', 'record_signature')
+               AND version_rowid > ?1
              ORDER BY version_rowid LIMIT ?2",
         )?;
         let versions = statement
@@ -270,16 +304,22 @@ impl Ledger {
         for version in &read.versions {
             self.add_version(version)?;
         }
-        let Some(path) = &read.path else {
+        let Some((kind, path)) = &read.signed else {
             return Ok(());
         };
-        self.sql()
-            .prepare_cached("DELETE FROM bundle WHERE path = ?1")?
-            .execute([path])?;
+        let forget = match kind {
+            Signed::Bundle => "DELETE FROM bundle WHERE path = ?1",
+            Signed::Record => "DELETE FROM record WHERE path = ?1",
+        };
+        self.sql().prepare_cached(forget)?.execute([path])?;
         // The oldest that is locked and verifies; else the oldest that verifies. What was laid over it
         // later changes nothing.
-        let is_verified =
-            |examined: &&Examined| matches!(examined.standing, Standing::Verified { .. });
+        let is_verified = |examined: &&Examined| {
+            matches!(
+                examined.standing,
+                Standing::Verified { .. } | Standing::Recorded { .. }
+            )
+        };
         let evidence = read
             .bundles
             .iter()
@@ -289,7 +329,10 @@ impl Ledger {
             .map(|examined| examined.version_rowid);
         for examined in &read.bundles {
             let is_evidence = evidence == Some(examined.version_rowid);
-            self.add_examined(path, examined, is_evidence)?;
+            match kind {
+                Signed::Bundle => self.add_examined(path, examined, is_evidence)?,
+                Signed::Record => self.add_record(path, examined, is_evidence)?,
+            }
         }
         Ok(())
     }
@@ -339,16 +382,10 @@ impl Ledger {
         examined: &Examined,
         is_evidence: bool,
     ) -> Result<(), LedgerError> {
-        let (state, code, problem) = match &examined.standing {
-            Standing::Verified { bundle, stored } => {
-                return self.add_verified(path, examined, is_evidence, bundle, *stored);
-            }
-            Standing::Bad { code, problem } => ("bad", Some(code.as_str()), problem),
-            Standing::UnknownKey { key_id } => {
-                ("unknown_key", Some(Code::UnknownKey.as_str()), key_id)
-            }
-            Standing::Unread { problem } => ("unread", Some(Code::NotRead.as_str()), problem),
-        };
+        if let Standing::Verified { bundle, stored } = &examined.standing {
+            return self.add_verified(path, examined, is_evidence, bundle, *stored);
+        }
+        let (state, code, problem) = in_words(&examined.standing);
         self.sql()
             .prepare_cached(
                 "INSERT INTO bundle (path, version_rowid, signature_rowid, state, code, problem)
@@ -359,8 +396,72 @@ impl Ledger {
                 examined.version_rowid,
                 examined.signature_rowid,
                 state,
-                code,
+                code.map(Code::as_str),
                 problem
+            ])?;
+        Ok(())
+    }
+
+    fn add_record(
+        &self,
+        path: &str,
+        examined: &Examined,
+        is_evidence: bool,
+    ) -> Result<(), LedgerError> {
+        let Standing::Recorded {
+            record,
+            sha256,
+            stored,
+        } = &examined.standing
+        else {
+            let (state, code, problem) = in_words(&examined.standing);
+            self.sql()
+                .prepare_cached(
+                    "INSERT INTO record (path, version_rowid, state, code, problem, is_evidence)
+                     VALUES (?1, ?2, ?3, ?4, ?5, 0)",
+                )?
+                .execute(params![
+                    path,
+                    examined.version_rowid,
+                    state,
+                    code.map(Code::as_str),
+                    problem
+                ])?;
+            return Ok(());
+        };
+        let stage = match record.stage {
+            Stage::Intended => "intended",
+            Stage::Done => "done",
+        };
+        let intended = record.intended.as_ref();
+        let refused = record.objects.iter().filter(|o| o.refused.is_some());
+        self.sql()
+            .prepare_cached(
+                "INSERT INTO record (path, version_rowid, state, is_evidence, key_id, own_path,
+                   record_id, sha256, stored_us, action, stage, intended_id, intended_sha256,
+                   at_us, made_by, reason, store, objects, refused)
+                 VALUES (?1, ?2, 'verified', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+                   ?15, ?16, ?17, ?18)",
+            )?
+            .execute(params![
+                path,
+                examined.version_rowid,
+                is_evidence,
+                record.key_id,
+                record.path(),
+                record.record_id,
+                sha256.as_bytes().as_slice(),
+                stored.map(us),
+                record.action.as_str(),
+                stage,
+                intended.map(|i| i.record_id.as_str()),
+                intended.map(|i| i.sha256.as_bytes().as_slice()),
+                us(record.at),
+                record.by,
+                record.reason,
+                record.store,
+                int(record.objects.len() as u64),
+                int(refused.count() as u64),
             ])?;
         Ok(())
     }
@@ -384,13 +485,13 @@ impl Ledger {
                    key_id, own_path, bundle_id, kind, client_id, host_id, chain_id, sequence,
                    sha256, previous_sha256, generated_at_us, stored_us, boot_id,
                    predecessor_chain, predecessor_sequence, predecessor_sha256, began_because,
-                   began_missing, reseals_bundle_id, reseals_sha256, retention_days, plan,
+                   began_missing, reseals_bundle_id, reseals_sha256, plan,
                    content_hash, incident, detail)
                  VALUES (:path, :version, :signature, 'verified', :is_evidence, :key_id,
                    :own_path, :bundle_id, :kind, :client_id, :host_id, :chain_id, :sequence,
                    :sha256, :previous, :generated_at, :stored, :boot_id, :pre_chain,
                    :pre_sequence, :pre_sha256, :because, :missing, :reseals_id, :reseals_sha256,
-                   :retention_days, :plan, :content_hash, :incident, :detail)",
+                   :plan, :content_hash, :incident, :detail)",
             )?
             .execute(named_params! {
                 ":path": path,
@@ -417,7 +518,6 @@ impl Ledger {
                 ":missing": missing.and_then(|b| serde_json::to_string(&b.missing).ok()),
                 ":reseals_id": header.reseals.as_ref().map(|r| r.bundle_id.as_str()),
                 ":reseals_sha256": header.reseals.as_ref().map(|r| r.sha256.as_bytes().as_slice()),
-                ":retention_days": header.storage_locations.iter().map(|l| l.retention_days).max(),
                 ":plan": serde_json::to_string(&header.storage_locations).ok(),
                 ":content_hash": header.evidence_bundle_hash,
                 ":incident": incident_of(bundle),
@@ -556,6 +656,36 @@ impl Ledger {
             .query_map([], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         Ok(keys)
+    }
+}
+
+/// What an object is, and the path of the bundle or record that it belongs to.
+fn role_of(path: &str) -> (&'static str, Option<String>) {
+    if let Some(place) = Place::of(path) {
+        return (place.role.as_str(), Some(place.bundle_path));
+    }
+    let name = path
+        .strip_prefix(RECORD_FOLDER)
+        .and_then(|rest| rest.strip_prefix("/REC-"));
+    match name {
+        Some(name) if !name.contains('/') && name.ends_with(".json") => {
+            ("record", Some(path.to_owned()))
+        }
+        Some(name) if !name.contains('/') && name.ends_with(".json.bundle") => (
+            "record_signature",
+            path.strip_suffix(".bundle").map(str::to_owned),
+        ),
+        _ => ("other", None),
+    }
+}
+
+/// How what is not verified stands, in SQL.
+fn in_words(standing: &Standing) -> (&'static str, Option<Code>, &str) {
+    match standing {
+        Standing::Bad { code, problem } => ("bad", Some(*code), problem),
+        Standing::UnknownKey { key_id } => ("unknown_key", Some(Code::UnknownKey), key_id),
+        Standing::Unread { problem } => ("unread", Some(Code::NotRead), problem),
+        Standing::Verified { .. } | Standing::Recorded { .. } => ("verified", None, ""),
     }
 }
 

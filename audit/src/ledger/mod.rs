@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-pub use fill::{Examined, ListedTo, Read, ReadVersion, Standing, Unit, VersionToRead};
+pub use fill::{Examined, ListedTo, Read, ReadVersion, Signed, Standing, Unit, VersionToRead};
 pub use judged::{JudgedBy, TrustedKey};
 
 /// What a ledger was made from.

@@ -17,8 +17,9 @@ CREATE TABLE version (
   version_rowid    INTEGER PRIMARY KEY,  -- rises as listed: of one key, the newest first
   path             TEXT NOT NULL,
   version_id       TEXT NOT NULL,
-  role             TEXT NOT NULL CHECK (role IN ('bundle', 'signature', 'artifact', 'other')),
-  bundle_path      TEXT,                 -- of the bundle that it belongs to, going by its path
+  role             TEXT NOT NULL CHECK (role IN ('bundle', 'signature', 'artifact', 'record',
+                     'record_signature', 'other')),
+  bundle_path      TEXT,                 -- of the bundle or record that it belongs to, by its path
   is_delete_marker INTEGER NOT NULL CHECK (is_delete_marker IN (0, 1)),
   is_latest        INTEGER NOT NULL CHECK (is_latest IN (0, 1)),
   listed_bytes     INTEGER NOT NULL,
@@ -68,7 +69,6 @@ CREATE TABLE bundle (
   began_missing        TEXT,             -- JSON list of {chain_id, from_sequence, to_sequence}
   reseals_bundle_id    TEXT,
   reseals_sha256       BLOB,
-  retention_days       INTEGER,          -- the longest of its plan
   plan                 TEXT,             -- JSON, storage_locations
   content_hash         TEXT,             -- evidence_bundle_hash
   incident             TEXT,             -- JSON, evidence::custody::IncidentEntry
@@ -144,6 +144,34 @@ CREATE TABLE rotation (
   reason        TEXT NOT NULL,
   asked_by      TEXT NOT NULL
 ) STRICT;
+
+-- One row for each version of an operator's record that was looked at.
+CREATE TABLE record (
+  record_rowid    INTEGER PRIMARY KEY,
+  path            TEXT NOT NULL,
+  version_rowid   INTEGER NOT NULL UNIQUE REFERENCES version,
+  state           TEXT NOT NULL CHECK (state IN ('verified', 'bad', 'unread', 'unknown_key')),
+  code            TEXT,
+  problem         TEXT,
+  is_evidence     INTEGER NOT NULL CHECK (is_evidence IN (0, 1)),
+  -- Of what is verified:
+  key_id          TEXT,
+  own_path        TEXT,
+  record_id       TEXT,
+  sha256          BLOB,
+  stored_us       INTEGER,
+  action          TEXT,
+  stage           TEXT,
+  intended_id     TEXT,
+  intended_sha256 BLOB,
+  at_us           INTEGER,
+  made_by         TEXT,
+  reason          TEXT,
+  store           TEXT,
+  objects         INTEGER,
+  refused         INTEGER               -- of the objects
+) STRICT;
+CREATE INDEX record_by_path ON record (path);
 
 -- What came of it; made anew each time it is judged.
 CREATE TABLE finding (

@@ -69,7 +69,9 @@ fn what_the_daemons_stored_passes_and_is_said_in_the_same_words_each_time() {
     );
     for check in said["checks"].as_array().unwrap() {
         let n = |name: &str| check[name].as_u64().unwrap();
-        assert!(n("passed") > 0, "it looked at something: {check}");
+        // No operator changed a lock.
+        let looked = check["check"] == "record" || n("passed") > 0;
+        assert!(looked, "it looked at something: {check}");
         assert_eq!(n("passed"), n("total"), "{check}");
     }
     // Everything that was put was read once, and nothing else was asked.

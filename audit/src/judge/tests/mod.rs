@@ -1,6 +1,8 @@
 //! Judges on evidence that lies on a shelf: what no kit of the whole program shows, and what each
 //! judge does where something could not be looked at.
 
+mod records;
+
 use std::collections::BTreeSet;
 
 use destination::Lock;
@@ -392,7 +394,6 @@ fn a_bundle_that_is_said_again_fills_the_place_of_the_first() {
         said.of(Level::Failed),
         BTreeSet::from(["chain/gap".to_owned()])
     );
-    let mut host = host;
     host.reseals = Some(Reseals {
         bundle_id: lost,
         sha256: at.sha256,
@@ -677,6 +678,29 @@ fn a_lock_lasts_as_long_as_the_plan_says_and_as_the_auditor_asks() {
         let found = said.of(Level::Failed).contains("retention/lock_too_short");
         assert_eq!(found, failed, "{days} {least}");
     }
+}
+
+#[test]
+fn what_another_place_was_promised_binds_this_one_to_nothing() {
+    let (_, mut shelf) = good();
+    for laid in &mut shelf.laid {
+        let facts = laid.facts.as_mut().unwrap();
+        let days = SignedDuration::from_hours(24 * 2);
+        facts.lock = Some(Lock::Compliance(facts.last_modified.unwrap() + days));
+    }
+    let judging = Judging {
+        bucket_uri: Some("s3://backfilled/".to_owned()),
+        min_retention_days: 1,
+        ..by_default()
+    };
+    let said = judged_by(&shelf, &trusting(&[key()]), &judging);
+    assert_eq!(said.of(Level::Failed), BTreeSet::new());
+    let judging = Judging {
+        min_retention_days: 1,
+        ..by_default()
+    };
+    let said = judged_by(&shelf, &trusting(&[key()]), &judging);
+    assert!(said.of(Level::Failed).contains("retention/lock_too_short"));
 }
 
 #[test]
