@@ -81,6 +81,15 @@ impl CheckResult {
             Self::Passed => "passed",
         }
     }
+
+    /// The name of what came of a bundle: see [`BundleContent::result`].
+    #[must_use]
+    pub const fn of_bundle(self) -> &'static str {
+        match self {
+            Self::Passed => "proven",
+            other => other.as_str(),
+        }
+    }
 }
 
 /// The title block, and everything else of which there are few.
@@ -157,7 +166,9 @@ pub struct BundleContent {
 }
 
 impl BundleContent {
-    /// The worst that was found about it.
+    /// The worst that was found about it. [`CheckResult::Passed`] says that it is proven and that
+    /// nothing was found about it, not that everything was checked: what could not be checked of the
+    /// whole, such as the locks of a folder, is no finding about each bundle.
     #[must_use]
     pub fn result(&self) -> CheckResult {
         self.findings

@@ -84,7 +84,7 @@ fn bundle_line(out: &mut dyn Write, bundle: &BundleContent) -> io::Result<()> {
     let line = Line::new(out)
         .cell(bundle.number)?
         .cell(&bundle.name)?
-        .cell(bundle.result().as_str())?
+        .cell(bundle.result().of_bundle())?
         .cell(bundle.signature.as_str())?
         .or_empty(proven.map(|proven| proven.kind.as_str()))?
         .or_empty(proven.map(|proven| &proven.client_id))?

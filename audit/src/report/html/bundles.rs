@@ -24,7 +24,7 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportE
     which(out, page)?;
     html!(out; "<div class=\"tools\" hidden data-for=\"bundles\"><label>Show only bundles that hold "
         "<input type=\"search\" autocomplete=\"off\"></label> "
-        "<label><input type=\"checkbox\"> only those not passed</label> "
+        "<label><input type=\"checkbox\"> only failed or not checked</label> "
         "<button type=\"button\" data-open=\"1\">Unfold all</button> "
         "<button type=\"button\" data-open=\"0\">Fold all</button> <output></output></div>\n");
     let mut host = None;
@@ -73,7 +73,9 @@ fn which(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
         }
         html!(out; " report.json and bundles.csv have every bundle, with everything.");
     }
-    html!(out; "</p>\n");
+    html!(out; "</p>\n<p class=\"left-out\">Proven: signature, form, content hash, key and place hold, and "
+        "nothing was found about the bundle. What could not be checked of the whole, such as the locks of a "
+        "folder, stands under <a href=\"#findings\">Findings</a> and is not said again of each bundle.</p>\n");
     Ok(())
 }
 
@@ -105,8 +107,8 @@ fn section(
         *host = Some(now);
     }
     let result = bundle.result();
-    html!(out; "<details class=\"bundle\" data-result=\"" [result.as_str()] "\"><summary><span class=\""
-        [result.class()] "\">" [result.mark()] " <span class=\"word\">" [result.words()]
+    html!(out; "<details class=\"bundle\" data-result=\"" [result.of_bundle()] "\"><summary><span class=\""
+        [result.class()] "\">" [result.mark()] " <span class=\"word\">" [result.words_of_bundle()]
         "</span></span> <span class=\"name\">" (bundle.name) "</span>");
     if let Some(proven) = &bundle.proven {
         html!(out; " <span class=\"about\">" {about(out, proven)?} "</span> <span class=\"when\">"
@@ -388,7 +390,7 @@ fn rest(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportError> {
     }
     html!(out; "<table class=\"rest\">\n<caption>Bundles without a section of their own</caption>\n<thead><tr>"
         "<th scope=\"col\">Bundle</th><th scope=\"col\">Kind</th><th scope=\"col\">Host</th>"
-        "<th scope=\"col\" class=\"n\">Place</th><th scope=\"col\">Sealed (UTC)</th><th scope=\"col\">Checks</th></tr>"
+        "<th scope=\"col\" class=\"n\">Place</th><th scope=\"col\">Sealed (UTC)</th><th scope=\"col\">Result</th></tr>"
         "</thead>\n<tbody>\n");
     page.content.bundles(&mut |bundle| {
         if has_section(page, &bundle) {
@@ -402,7 +404,7 @@ fn rest(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportError> {
                 (proven.generated_at.strftime("%Y-%m-%d %H:%M:%S")) "</td>"),
             None => html!(out; "<td colspan=\"4\">not proven</td>"),
         }
-        html!(out; "<td><span class=\"" [result.class()] "\">" [result.mark()] " " [result.words()]
+        html!(out; "<td><span class=\"" [result.class()] "\">" [result.mark()] " " [result.words_of_bundle()]
             "</span></td></tr>\n");
         Ok(())
     })?;

@@ -12,7 +12,7 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     let (hours, silent) = figures.hours();
     html!(out; "<section id=\"coverage\" aria-labelledby=\"coverage-h\">\n"
         "<h2 id=\"coverage-h\">Coverage by hour</h2>\n<p>"
-        (Count(silent)) " of " (Of(hours, "hour")) " are silent. A host seals a custody bundle each hour, "
+        "Silent hours: " (Count(silent)) " of " (Count(hours)) ". A host seals a custody bundle each hour, "
         "also when nothing happened. An hour is attested when one was sealed in it, or when it lies "
         "between two that are at most " (Count(page.content.summary().silent_after_secs.unsigned_abs() / 60))
         " minutes apart. A host that says that it stops is stopped until its next bundle. Every other hour between a host’s first and last bundle is silent: nothing "

@@ -13,7 +13,7 @@ for (const tools of document.querySelectorAll(".tools")) {
     let shown = 0;
     for (const line of lines) {
       const text = filtering ? line.textContent.toLowerCase() : "";
-      const passed = line.dataset.result === "passed" || Boolean(line.querySelector(":scope > td > .passed"));
+      const passed = line.dataset.result === "proven" || Boolean(line.querySelector(":scope > td > .passed"));
       const show = words.every((word) => text.includes(word)) && !(worse && worse.checked && passed);
       line.hidden = !show;
       shown += show ? 1 : 0;

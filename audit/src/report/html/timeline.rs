@@ -149,7 +149,7 @@ fn incidents(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
         ", by the time at which the host sealed it</caption>\n<thead><tr><th scope=\"col\">Sealed (UTC)</th>"
         "<th scope=\"col\">Incident and bundle</th><th scope=\"col\">Host</th><th scope=\"col\">Event</th>"
         "<th scope=\"col\">Severity</th><th scope=\"col\">Resolved</th><th scope=\"col\">Repaired in</th>"
-        "<th scope=\"col\">Checks</th></tr></thead>\n<tbody>\n");
+        "<th scope=\"col\">Result</th></tr></thead>\n<tbody>\n");
     for line in &figures.listed {
         let failed = line.result == CheckResult::Failed;
         html!(out; "<tr><td class=\"time\">" (line.at.strftime("%Y-%m-%d %H:%M:%S"))
@@ -166,7 +166,7 @@ fn incidents(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
             html!(out; "<br><span class=\"tag\">SLA missed</span>");
         }
         html!(out; "</td><td><span class=\"" [line.result.class()] "\">" [line.result.mark()] " "
-            [line.result.words()] "</span></td></tr>\n");
+            [line.result.words_of_bundle()] "</span></td></tr>\n");
     }
     html!(out; "</tbody>\n</table></div>\n");
     Ok(())

@@ -118,6 +118,14 @@ impl CheckResult {
             Self::Passed => "passed",
         }
     }
+
+    /// In words, of a bundle.
+    pub(super) const fn words_of_bundle(self) -> &'static str {
+        match self {
+            Self::Passed => "proven",
+            other => other.words(),
+        }
+    }
 }
 
 impl Level {
