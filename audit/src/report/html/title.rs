@@ -190,7 +190,7 @@ fn checks(out: &mut Markup<'_>, summary: &Summary) -> io::Result<()> {
 fn hosts(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
     html!(out; "<section id=\"hosts\" aria-labelledby=\"hosts-h\">\n<h2 id=\"hosts-h\">Hosts and keys</h2>\n");
     begin_wide(out, "Hosts, scrollable")?;
-    html!(out; "<table>\n<caption>Hosts whose evidence is proven; times are those that the hosts signed"
+    html!(out; "<table class=\"hosts\">\n<caption>Hosts whose evidence is proven; times are those that the hosts signed"
         "</caption>\n<thead><tr><th scope=\"col\">Client</th><th scope=\"col\">Host</th>"
         "<th scope=\"col\">First bundle</th><th scope=\"col\">Last bundle</th>"
         "<th scope=\"col\" class=\"n\">Chains</th><th scope=\"col\" class=\"n\">Incidents</th>"
@@ -214,7 +214,7 @@ fn hosts(out: &mut Markup<'_>, page: &Page<'_>) -> io::Result<()> {
 
 fn keys(out: &mut Markup<'_>, keys: &[TrustedKey]) -> io::Result<()> {
     begin_wide(out, "Keys, scrollable")?;
-    html!(out; "<table>\n<caption>Keys that signatures were judged by, as the auditor gave them. A key "
+    html!(out; "<table class=\"keys\">\n<caption>Keys that signatures were judged by, as the auditor gave them. A key "
         "found beside the evidence is never one of them.</caption>\n<thead><tr>"
         "<th scope=\"col\">Fingerprint of the key</th><th scope=\"col\">Trusted because</th>"
         "<th scope=\"col\">For</th><th scope=\"col\">Valid</th></tr></thead>\n<tbody>\n");
