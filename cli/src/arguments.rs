@@ -354,6 +354,52 @@ pub(crate) enum BucketCommand {
     /// Example: msp-evidence bucket conformance --endpoint https://s3.example.com --path-style
     /// --bucket trial --region us-east-1 --yes, with credentials in the environment
     Conformance(ConformanceOptions),
+    /// Create the bucket of a destination, with the settings of the templates in docs/buckets.md:
+    /// Object Lock with a default rule of retention.days in COMPLIANCE mode, versioning, no public
+    /// access, no ACLs, encryption, a lifecycle rule for incomplete uploads, and a policy that denies
+    /// deleting and loosening to everybody but the admin roles.
+    ///
+    /// It says what it is going to do and asks first: what the bucket locks, nobody can unlock. A bucket
+    /// that holds anything is never touched; one that is empty is completed. Everything is read back.
+    /// It needs credentials that may create buckets, which the uploader's must not be; give them by the
+    /// environment. It makes no roles: the templates do.
+    ///
+    /// Exit codes: 0 created, and everything was read back as it should be; 1 usage, not agreed, or the
+    /// bucket is in use; 2 something is not as it should be; 3 it could not be done or read back.
+    ///
+    /// Example: msp-evidence bucket create --destination primary --admin-role
+    /// arn:aws:iam::111122223333:role/evidence-admin --dry-run
+    Create(BucketCreateOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct BucketCreateOptions {
+    /// A configured destination; not needed when only one is configured.
+    #[arg(long, value_name = "ID")]
+    pub(crate) destination: Option<String>,
+    /// ARN of a role that may change the bucket afterwards; repeat it for several. Yours must be one of
+    /// them. Stores that are not AWS need none, and without one get no policy.
+    #[arg(long = "admin-role", value_name = "ARN")]
+    pub(crate) admin_roles: Vec<String>,
+    /// ARN of a role that may put legal holds and take them off; repeat it for several.
+    #[arg(long = "operations-role", value_name = "ARN", requires = "admin_roles")]
+    pub(crate) operations_roles: Vec<String>,
+    /// Attach no policy to the bucket.
+    #[arg(long, conflicts_with = "admin_roles")]
+    pub(crate) no_policy: bool,
+    /// Days after which uploads that were begun and not completed are cleared away.
+    #[arg(long, value_name = "DAYS", default_value_t = 7,
+          value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub(crate) abort_incomplete_upload_days: u32,
+    /// Look, and show what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

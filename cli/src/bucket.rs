@@ -9,8 +9,8 @@ use host::exit::ExitCode;
 use serde_json::{Value, json};
 
 use crate::arguments::{BucketCheckOptions, BucketCommand};
-use crate::conformance;
 use crate::output::{self, Misuse, plain};
+use crate::{conformance, create};
 
 /// A clock so far from the store's makes signatures fail (S3 allows 15 minutes).
 const OFFSET_WARNED_MS: i64 = 60_000;
@@ -19,6 +19,7 @@ pub(crate) fn run(command: &BucketCommand, config: &Path) -> Result<ExitCode> {
     let options = match command {
         BucketCommand::Check(options) => options,
         BucketCommand::Conformance(options) => return conformance::run(options, config),
+        BucketCommand::Create(options) => return create::run(options, config),
     };
     let settings = output::settings(config)?;
     let chosen: Vec<_> = settings

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use destination::conformance::{BYTES_LEFT, Check, OBJECTS_LEFT, Outcome, Suite, Verdict};
 use destination::{S3Destination, S3Options};
+use host::config::{DestinationSettings, Settings};
 use host::exit::ExitCode;
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Serialize;
@@ -104,23 +105,31 @@ fn store_options(options: &ConformanceOptions, config: &Path) -> Result<S3Option
         });
     }
     let settings = output::settings(config)?;
-    let chosen = match &options.destination {
+    let chosen = chosen(options.destination.as_deref(), &settings)?;
+    Ok(uploader::store_options(chosen, &settings)?)
+}
+
+/// The destination of this id, or the only one.
+pub(crate) fn chosen<'a>(
+    id: Option<&str>,
+    settings: &'a Settings,
+) -> Result<&'a DestinationSettings> {
+    let chosen = match id {
         Some(id) => settings
             .destinations
             .iter()
-            .find(|d| d.destination_id == *id),
+            .find(|d| d.destination_id == id),
         None if settings.destinations.len() == 1 => settings.destinations.first(),
         None => None,
     };
-    let Some(chosen) = chosen else {
-        let ids: Vec<&str> = settings
+    let ids = || -> String {
+        let ids = settings
             .destinations
             .iter()
-            .map(|d| d.destination_id.as_str())
-            .collect();
-        return Err(Misuse(format!("name one of the destinations: {}", ids.join(", "))).into());
+            .map(|d| d.destination_id.as_str());
+        ids.collect::<Vec<_>>().join(", ")
     };
-    Ok(uploader::store_options(chosen, &settings)?)
+    Ok(chosen.ok_or_else(|| Misuse(format!("name one of the destinations: {}", ids())))?)
 }
 
 const fn result_of(check: &Check) -> (&'static str, Option<&String>) {

@@ -17,7 +17,7 @@ pub use model::{
     ObjectVersion, PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
     VersionPage,
 };
-pub use s3::{CaBundle, CaError, S3Destination, S3Options};
+pub use s3::{CaBundle, CaError, S3Destination, S3Options, Setting, Standing};
 
 /// One WORM store: one bucket and prefix.
 ///

@@ -18,6 +18,7 @@ mod listing;
 mod multipart;
 mod profile;
 mod reading;
+mod setup;
 mod transport;
 mod trust;
 
@@ -43,6 +44,7 @@ use classify::{Call, classify};
 use clock::ServerClock;
 pub use connection::S3Options;
 use connection::make_client;
+pub use setup::{Setting, Standing};
 pub use trust::{CaBundle, CaError};
 
 /// One S3 bucket with Object Lock.

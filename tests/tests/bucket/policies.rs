@@ -12,7 +12,7 @@ use tests::tools::{self, Tool};
 use crate::workbench::{Workbench, said, succeeded};
 
 /// The policies as the Terraform module renders them: without a provider, so offline.
-fn rendered(tofu: &Path, bench: &Workbench) -> BTreeMap<String, Value> {
+pub(crate) fn rendered(tofu: &Path, bench: &Workbench) -> BTreeMap<String, Value> {
     let terraform = bench.terraform(tofu, None, "tests/render");
     terraform.succeeds(&["init", "-no-color"]);
     terraform.succeeds(&["apply", "-auto-approve", "-no-color"]);
