@@ -30,6 +30,8 @@ pub enum Kind {
     Minio,
     /// versitygw on a POSIX file system, with a folder for versions.
     Versitygw,
+    /// moto: every call of AWS's, and no lock that holds.
+    Moto,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
         match self {
             Self::Minio => "MinIO",
             Self::Versitygw => "versitygw",
+            Self::Moto => "moto",
         }
     }
 
@@ -46,6 +49,7 @@ impl Kind {
         match self {
             Self::Minio => Tool::Minio,
             Self::Versitygw => Tool::Versitygw,
+            Self::Moto => Tool::Moto,
         }
     }
 }
@@ -100,6 +104,12 @@ impl Server {
                 "--sidecar".to_owned(),
                 path("sidecar"),
                 path("data"),
+            ],
+            Kind::Moto => vec![
+                "--host".to_owned(),
+                "127.0.0.1".to_owned(),
+                "--port".to_owned(),
+                port.to_string(),
             ],
         };
         let log = fs::File::create(dir.path().join("log")).unwrap();

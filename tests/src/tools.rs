@@ -48,6 +48,8 @@ pub enum Tool {
     CfnLint,
     /// checkov.
     Checkov,
+    /// The server of moto, which knows AWS's calls and proves nothing about locks.
+    Moto,
     /// A file of the npm package `@cloud-copilot/iam-simulate`, in its `node_modules`.
     IamSimulate,
 }
@@ -73,6 +75,7 @@ impl Tool {
             Self::AwsProvider => "MSP_TEST_AWS_PROVIDER",
             Self::CfnLint => "MSP_TEST_CFN_LINT",
             Self::Checkov => "MSP_TEST_CHECKOV",
+            Self::Moto => "MSP_TEST_MOTO",
             Self::IamSimulate => "MSP_TEST_IAM_SIMULATE",
         }
     }

@@ -14,6 +14,7 @@ use aws_sdk_s3::types::{
 };
 
 use super::S3Destination;
+use super::answer;
 use super::classify::{Call, classify};
 use crate::Failure;
 
@@ -117,12 +118,32 @@ impl S3Destination {
         if !listed.versions().is_empty() || !listed.delete_markers().is_empty() {
             return Ok(Standing::InUse);
         }
-        let preflight = self.look().await?;
-        Ok(if preflight.object_lock == Some(true) {
-            Standing::Empty
-        } else {
-            Standing::Unlockable
+        Ok(match self.object_lock().await? {
+            Some(_) => Standing::Empty,
+            None => Standing::Unlockable,
         })
+    }
+
+    /// The bucket's Object Lock; `None` when it has none.
+    async fn object_lock(&self) -> Result<Option<ObjectLockConfiguration>, Failure> {
+        let answer = self
+            .client()
+            .get_object_lock_configuration()
+            .bucket(self.bucket())
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => Ok(answer.object_lock_configuration.filter(|configuration| {
+                configuration.object_lock_enabled() == Some(&ObjectLockEnabled::Enabled)
+            })),
+            Err(error) => {
+                let failure = classify(Call::reading("GetObjectLockConfiguration"), error);
+                match failure.code.as_str() {
+                    "ObjectLockConfigurationNotFoundError" => Ok(None),
+                    _ => Err(failure),
+                }
+            }
+        }
     }
 
     /// Makes the bucket, with Object Lock, which turns versioning on (CreateBucket).
@@ -215,7 +236,10 @@ impl S3Destination {
         let client = self.client();
         let bucket = self.bucket();
         match setting {
-            Setting::DefaultRule { .. } => Ok(self.look().await?.default_rule),
+            Setting::DefaultRule { .. } => {
+                let lock = self.object_lock().await?;
+                Ok(lock.and_then(|lock| lock.rule().and_then(answer::rule)))
+            }
             Setting::PublicAccess => {
                 let answer = client.get_public_access_block().bucket(bucket).send().await;
                 let answer =
@@ -385,7 +409,7 @@ mod tests {
     #[test]
     fn a_rule_that_is_read_back_is_called_as_the_one_that_is_wanted() {
         let rule = default_rule(2192);
-        let found = rule.rule().and_then(super::super::answer::rule);
+        let found = rule.rule().and_then(answer::rule);
         let wanted = Setting::DefaultRule { days: 2192 }.wanted();
         assert_eq!(found, Some(wanted));
     }

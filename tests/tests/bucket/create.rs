@@ -48,6 +48,13 @@ impl<'a> Operator<'a> {
             .unwrap()
     }
 
+    /// Adds to the section of the destination.
+    fn append(&self, line: &str) {
+        let path = self.config.path().join("evidence.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text + line).unwrap();
+    }
+
     /// Runs it and wants this exit code; returns the report.
     fn reports(&self, code: i32, more: &[&str]) -> Value {
         let output = self.run(&[more, &["--json"]].concat());
@@ -224,6 +231,41 @@ async fn minio_gets_a_bucket_that_locks() {
     assert!(checked.status.success(), "{}", said(&checked));
 }
 
+/// The one server here that has all of AWS's calls. Its locks hold nothing, so this is about the calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_store_has_every_setting_each_is_set_and_read_back() {
+    let test = "where_the_store_has_every_setting_each_is_set_and_read_back";
+    let Some(server) = Server::start(Kind::Moto, test).await else {
+        return;
+    };
+    let operator = Operator::of(&server.endpoint, server.credentials());
+    operator.append("sse_kms_key_id = \"arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555\"\n");
+    let roles = [
+        "--admin-role",
+        "arn:aws:iam::111122223333:role/evidence-admin",
+    ];
+    let report = operator.reports(0, &[&roles[..], &["--yes"]].concat());
+    assert_eq!(report["outcome"], "created", "{report:#}");
+    let all = [
+        "public_access",
+        "ownership",
+        "encryption",
+        "incomplete_uploads",
+        "default_rule",
+        "policy",
+    ];
+    assert_eq!(results(&report), all.map(|name| (name, "as_wanted")));
+
+    let client = server.client();
+    let access = client.get_public_access_block().bucket(BUCKET).send().await;
+    let access = access.unwrap().public_access_block_configuration.unwrap();
+    assert_eq!(access.restrict_public_buckets(), Some(true));
+    let policy = client.get_bucket_policy().bucket(BUCKET).send().await;
+    let policy: Value = serde_json::from_str(policy.unwrap().policy().unwrap()).unwrap();
+    assert_eq!(policy, report["policy"]);
+    locks_for_six_years(&client).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_policy_of_the_command_is_that_of_the_templates() {
     let test = "the_policy_of_the_command_is_that_of_the_templates";
@@ -247,11 +289,8 @@ async fn the_policy_of_the_command_is_that_of_the_templates() {
     let report = operator.reports(0, &roles);
     assert_eq!(report["policy"], rendered["plain"]["bucket"]);
 
-    let config = operator.config.path().join("evidence.toml");
     let key = rendered["kms"]["kms_key_arn"].as_str().unwrap();
-    let with_key =
-        std::fs::read_to_string(&config).unwrap() + &format!("sse_kms_key_id = \"{key}\"\n");
-    std::fs::write(&config, with_key).unwrap();
+    operator.append(&format!("sse_kms_key_id = \"{key}\"\n"));
     let report = operator.reports(0, &roles);
     assert_eq!(report["policy"], rendered["kms"]["bucket"]);
 
