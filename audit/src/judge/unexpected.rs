@@ -2,6 +2,8 @@
 
 use evidence::handover::WRITE_PROBE_FOLDER;
 
+use rusqlite::OptionalExtension as _;
+
 use super::Bench;
 use super::signature::subject_of;
 use crate::code::Code;
@@ -87,6 +89,14 @@ fn artifact(
     if is_named {
         bench.book.pass(Check::Unexpected, 1);
         Ok(())
+    } else if is_said_again(bench, path)? {
+        bench.book.pass(Check::Unexpected, 1);
+        bench.book.note(
+            Check::Unexpected,
+            Code::Resealed,
+            subject,
+            "the bundle that it was stored for is said again by another one, which names the same bytes",
+        )
     } else if is_proven || bench.is_listed && !bench.lies_there(&bundle_of(path))? {
         bench.book.fail(
             Check::Unexpected,
@@ -102,6 +112,29 @@ fn artifact(
             "the bundle that it lies with is not proven, so nobody knows whether it names it",
         )
     }
+}
+
+/// Artifacts come before their bundle. Where its key was taken by then, they lie there for a bundle
+/// that is elsewhere now.
+fn is_said_again(bench: &Bench<'_>, path: &str) -> Result<bool, LedgerError> {
+    let Some(place) = Place::of(path) else {
+        return Ok(false);
+    };
+    let found: Option<i64> = bench
+        .ledger
+        .sql()
+        .prepare_cached(
+            "SELECT 1 FROM bundle JOIN artifact USING (bundle_rowid)
+             WHERE is_trusted = 1 AND client_id = ?1 AND host_id = ?2 AND reseals_bundle_id = ?3
+               AND artifact.sha256 IN
+                 (SELECT version.sha256 FROM version WHERE version.path = ?4) LIMIT 1",
+        )?
+        .query_row(
+            [place.client_id, place.host_id, place.bundle_id, path],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(found.is_some())
 }
 
 fn bundle_of(path: &str) -> String {

@@ -79,6 +79,7 @@ CREATE INDEX bundle_by_place ON bundle (chain_id, sequence);
 CREATE INDEX bundle_in_order ON bundle (client_id, host_id, chain_id, sequence, sha256);
 CREATE INDEX bundle_by_digest ON bundle (sha256);
 CREATE INDEX bundle_by_reseal ON bundle (reseals_sha256) WHERE reseals_sha256 IS NOT NULL;
+CREATE INDEX bundle_by_resealed ON bundle (reseals_bundle_id) WHERE reseals_bundle_id IS NOT NULL;
 CREATE INDEX bundle_in_doubt ON bundle (state) WHERE state <> 'verified';
 
 -- What a verified bundle names.

@@ -32,6 +32,15 @@ impl Shared {
         Place::sandbox("main", &self.sandbox)
     }
 
+    /// An audit of the bucket with the key of `clinic` ends so: 0 passed, 2 failed.
+    fn assert_audited(&self, clinic: &Clinic, code: i32) {
+        let key = clinic.public_key_file();
+        let key = key.to_str().unwrap();
+        let output = clinic.cli(&["audit", "--destination", "main", "--key", key, "--all"]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+    }
+
     fn judge(&self, keys: &[&PublicKey]) -> Judged {
         let keys: Vec<PublicKey> = keys.iter().map(|key| (*key).clone()).collect();
         let client = self.place().client();
@@ -124,6 +133,7 @@ fn a_copied_spool_on_another_machine_begins_a_new_chain_and_what_both_owe_is_sto
         incidents(&["INC-1", "INC-2", "INC-3", "INC-COPY"])
     );
     assert_eq!(judged.chains.len(), 2);
+    shared.assert_audited(&original, 0);
 }
 
 #[test]
@@ -164,6 +174,7 @@ fn a_full_clone_overwrites_nothing_and_goes_on_in_a_chain_of_its_own_once_reseal
     let judged = shared.judge(&[&original.public]);
     assert_eq!(judged.problems.len(), 1, "a fork is seen: {judged:#?}");
     assert!(judged.problems[0].contains("broken at 4"), "{judged:#?}");
+    shared.assert_audited(&original, 2);
 
     let reseal = ["reseal", "--all-conflicts", "--reason", "cloned by mistake"];
     let old = item["bundle_id"].as_str().unwrap().to_owned();
@@ -218,6 +229,7 @@ fn a_full_clone_overwrites_nothing_and_goes_on_in_a_chain_of_its_own_once_reseal
     ];
     assert_eq!(judged.incidents, incidents(&all));
     assert_eq!(judged.chains.len(), 3, "the common one, and one of each");
+    shared.assert_audited(&original, 0);
 }
 
 #[test]
