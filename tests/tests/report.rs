@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use audit::report::{self, Limits};
+use evidence::controls::Citation;
 use serde_json::Value;
 use tempfile::TempDir;
 use tests::browser::{Browser, Look, complaints, requests};
@@ -435,4 +436,53 @@ fn hostile_text_is_text_wherever_it_stands() {
             bundle["proven"]["body"]["incident"]["event_type"] == tests::report::HOSTILE
         });
     assert!(exact, "JSON has it exactly as it was");
+}
+
+#[test]
+fn the_figures_are_those_of_the_bundles() {
+    let folder = TempDir::new().unwrap();
+    write(DAMAGED, Limits::default(), folder.path());
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    let json: Value = serde_json::from_str(&read("report.json")).unwrap();
+    let incidents: Vec<&Value> = json["bundles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|bundle| &bundle["proven"]["body"]["incident"])
+        .filter(|incident| !incident.is_null())
+        .collect();
+    assert!(!incidents.is_empty());
+    assert_eq!(json["counts"]["incidents"], incidents.len());
+
+    let hours = read("hours.csv");
+    let cells = |column: usize| {
+        let lines = hours.lines().skip(1);
+        lines.map(move |line| line.rsplit(',').nth(column).unwrap().to_owned())
+    };
+    let drawn: usize = cells(0).map(|count| count.parse::<usize>().unwrap()).sum();
+    assert_eq!(drawn, incidents.len(), "each incident is in one hour");
+    let silent = cells(1).filter(|shows| shows == "silent").count();
+    assert!(silent > 0);
+    assert_eq!(json["counts"]["silent_hours"], silent);
+    assert_eq!(json["counts"]["hours"], cells(1).count());
+    assert!(cells(1).any(|shows| shows == "stopped"));
+
+    for control in json["controls"].as_array().unwrap() {
+        let cites = |incident: &&&Value| {
+            let cited = incident["hipaa_controls"].as_array().unwrap();
+            cited.iter().any(|text| {
+                let citation = text.as_str().unwrap().parse::<Citation>();
+                match control["citation"].as_str() {
+                    Some(wanted) => citation.is_ok_and(|citation| citation.as_str() == wanted),
+                    None => citation.is_err(),
+                }
+            })
+        };
+        let citing: Vec<&&Value> = incidents.iter().filter(cites).collect();
+        let missed = citing
+            .iter()
+            .filter(|incident| incident["sla_met"] == false);
+        assert_eq!(control["cited"]["incidents"], citing.len(), "{control}");
+        assert_eq!(control["cited"]["sla_missed"], missed.count(), "{control}");
+    }
 }

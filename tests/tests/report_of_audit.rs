@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use audit::{Ledger, Origin};
 use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -197,6 +198,21 @@ fn no_report_is_made_of_what_is_no_finished_audit() {
     let out = out.to_str().unwrap();
     let notes = dir.path().join("notes");
     fs::write(&notes, "no database").unwrap();
+    // An audit that was interrupted before it judged.
+    let begun = dir.path().join("begun");
+    let origin = Origin {
+        source: "file:/evidence".to_owned(),
+        keyring: "none".to_owned(),
+        scope: String::new(),
+    };
+    drop(Ledger::open(Some(&begun), &origin).unwrap());
+    let output = msp_evidence(
+        &["report", "--state", begun.to_str().unwrap(), "--out", out],
+        &[],
+    );
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("did not come to its end"), "{errors}");
     for state in [notes.to_str().unwrap(), "/nonexistent"] {
         let output = msp_evidence(&["report", "--state", state, "--out", out], &[]);
         let code = output.status.code();
