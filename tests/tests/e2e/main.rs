@@ -3,6 +3,7 @@
 mod ansible_role;
 mod artifacts;
 mod audit;
+mod audit_collecting;
 
 mod clones;
 mod crash;
