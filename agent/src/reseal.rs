@@ -10,22 +10,32 @@ use evidence::bundle::{
     BundleId, Draft, Kind, Producer, Reseals, SealError, TimeSource, artifact_path, object_path,
 };
 use evidence::chain::{Head, utc_day};
+use evidence::custody::CustodyBody;
 use evidence::findings::Finding;
 use evidence::handover::{Notice, NoticedBundle};
-use evidence::incident::{IncidentBody, Redaction, SealedIncident, Source};
+use evidence::incident::{IncidentBody, Redaction, Source};
+use evidence::rotation::RotationBody;
 use host::config::Settings;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use spool::{Artifact, NewBundle, Spool, SpooledBundle};
 
 use crate::destination_plan::plan;
 use crate::keys::Keys;
 
-/// What an incident bundle says, read back.
-#[derive(Deserialize)]
-struct Said {
-    kind: Kind,
+/// What a bundle says, read back.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Said {
+    Incident(Box<SaidIncident>),
+    Custody(Box<CustodyBody>),
+    Rotation(RotationBody),
+}
+
+/// The fields of [`evidence::incident::SealedIncident`], in its order.
+#[derive(Serialize, Deserialize)]
+struct SaidIncident {
     #[serde(flatten)]
     body: IncidentBody,
     source: Source,
@@ -34,7 +44,7 @@ struct Said {
 }
 
 /// What is said again, word for word.
-const BODY: [&str; 10] = [
+const BODY: [&str; 12] = [
     "incident",
     "runbook",
     "execution",
@@ -45,13 +55,15 @@ const BODY: [&str; 10] = [
     "source",
     "findings",
     "redactions",
+    "custody",
+    "rotation",
 ];
 
 /// Why a bundle cannot be said again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResealError {
-    #[error("only incidents can be resealed")]
-    NotAnIncident,
+    #[error("a test at set-up attests nothing and is not said again")]
+    Probe,
     #[error("the bundle's bytes cannot be read back from the spool")]
     Unreadable(#[source] serde_json::Error),
     #[error("the body would not come out as it was, so nothing was sealed")]
@@ -60,6 +72,20 @@ pub(crate) enum ResealError {
     Seal(#[from] SealError),
     #[error(transparent)]
     Spool(#[from] spool::SpoolError),
+}
+
+/// A rotation is signed by the key that it rotates from. Said again by another one, as here, it is on
+/// record, and leads whoever audits nowhere: they must be given the new key.
+fn said(kind: Kind, document: &Value) -> Result<Said, ResealError> {
+    match kind {
+        Kind::Incident => {
+            Deserialize::deserialize(document).map(|said| Said::Incident(Box::new(said)))
+        }
+        Kind::Custody => Deserialize::deserialize(document).map(Said::Custody),
+        Kind::Rotation => Deserialize::deserialize(document).map(Said::Rotation),
+        Kind::Probe => return Err(ResealError::Probe),
+    }
+    .map_err(ResealError::Unreadable)
 }
 
 /// What a new bundle is sealed with.
@@ -80,10 +106,8 @@ impl Resealer<'_> {
     ) -> Result<NewBundle, ResealError> {
         let document: Value =
             serde_json::from_slice(&old.bytes).map_err(ResealError::Unreadable)?;
-        let said = Said::deserialize(&document).map_err(ResealError::Unreadable)?;
-        if said.kind != Kind::Incident {
-            return Err(ResealError::NotAnIncident);
-        }
+        let kind = Kind::deserialize(&document["kind"]).map_err(ResealError::Unreadable)?;
+        let said = said(kind, &document)?;
         let day = utc_day(now);
         let bundle_id = BundleId::new(day, 1 + self.spool.last_number(day)?);
         let head: &Head = self.spool.head();
@@ -98,7 +122,7 @@ impl Resealer<'_> {
         );
         let draft = Draft {
             bundle_id,
-            kind: Kind::Incident,
+            kind,
             client_id: &settings.client_id,
             host_id: &settings.host_id,
             generated_at: now,
@@ -110,12 +134,7 @@ impl Resealer<'_> {
                 bundle_id: old.bundle_id.to_string(),
                 sha256: old.sha256,
             }),
-            body: SealedIncident {
-                body: &said.body,
-                source: said.source,
-                findings: &said.findings,
-                redactions: &said.redactions,
-            },
+            body: &said,
             plan: plan(&settings.destinations, &path),
         };
         let sealed = draft.seal(&self.keys.signing)?;
@@ -127,10 +146,11 @@ impl Resealer<'_> {
         {
             return Err(ResealError::Changed);
         }
-        let artifacts = said
-            .body
-            .artifacts
-            .files
+        let files = match &said {
+            Said::Incident(said) => said.body.artifacts.files.as_slice(),
+            Said::Custody(_) | Said::Rotation(_) => &[],
+        };
+        let artifacts = files
             .iter()
             .map(|file| {
                 (
@@ -148,7 +168,7 @@ impl Resealer<'_> {
             .collect();
         Ok(NewBundle {
             sealed,
-            kind: Kind::Incident,
+            kind,
             path,
             artifacts,
             // The drop is in the index already, under the earlier bundle.

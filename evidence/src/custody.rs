@@ -297,7 +297,8 @@ pub enum CustodyError {
 
 impl Custody {
     /// The statement in a verified bundle, once it agrees with itself: it lists exactly the places that
-    /// it covers, in order, and all of them before its own.
+    /// it covers, in order, and all of them before its own. One that was resealed speaks of the place
+    /// and chain of the bundle that it says again.
     ///
     /// # Errors
     /// See [`CustodyError`].
@@ -308,12 +309,13 @@ impl Custody {
         }
         let CustodyBody { custody } = CustodyBody::deserialize(bundle.document())?;
         let sequence = header.chain.sequence;
+        let says_again = header.reseals.is_some();
         match custody.covers {
-            None if sequence == 1 && custody.sealed.is_empty() => Ok(custody),
+            None if (sequence == 1 || says_again) && custody.sealed.is_empty() => Ok(custody),
             None => Err(CustodyError::Inconsistent(
                 "it covers nothing, and is not the first of its chain",
             )),
-            Some(Covers { to_sequence, .. }) if to_sequence >= sequence => Err(
+            Some(Covers { to_sequence, .. }) if to_sequence >= sequence && !says_again => Err(
                 CustodyError::Inconsistent("it covers what comes after itself"),
             ),
             Some(covers) => {

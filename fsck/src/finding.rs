@@ -107,7 +107,12 @@ fn remedy(level: Level, code: &str) -> &'static str {
             | "order_damaged"
             | "order_count_wrong"
             | "confirmation_of_nothing"
-            | "day_number_behind",
+            | "day_number_behind"
+            | "custody_gap"
+            | "custody_differs"
+            | "custody_of_nothing"
+            | "custody_not_listed"
+            | "tally_differs",
         ) => {
             "stop both services, copy the state folder, and let `msp-evidence fsck --rebuild` make \
              the spool anew from the evidence folder and the bucket"

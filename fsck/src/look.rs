@@ -111,7 +111,7 @@ impl<'a> Look<'a> {
         if let Some(spool) = &self.spool {
             let checked = spool.check(self.key, |problem| {
                 let level = match problem.code {
-                    "chain_gap_stated" => Level::Note,
+                    "chain_gap_stated" | "custody_gap_stated" => Level::Note,
                     _ => Level::Damaged,
                 };
                 report.say(

@@ -50,6 +50,7 @@ impl Reader {
         self.check_incidents(&mut say)?;
         self.check_orders(&mut looked, &mut say)?;
         self.check_confirmations(&mut looked, &mut say)?;
+        self.check_custody(&self.stated_missing()?, &mut say)?;
         Ok(looked)
     }
 
@@ -385,7 +386,7 @@ impl Reader {
     }
 }
 
-fn problem(code: &'static str, item: &str, message: impl Into<String>) -> Problem {
+pub(crate) fn problem(code: &'static str, item: &str, message: impl Into<String>) -> Problem {
     Problem {
         code,
         item: item.to_owned(),

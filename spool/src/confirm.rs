@@ -195,39 +195,44 @@ fn record(
     let (bundle_rowid, kind): (i64, String) = tx
         .prepare_cached("SELECT bundle_rowid, kind FROM bundle WHERE bundle_id = ?1")?
         .query_row([&said.bundle_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let inserted = tx
+    let attested_by: Option<Option<i64>> = tx
         .prepare_cached(
             "INSERT OR IGNORE INTO confirmation (bundle_rowid, destination_id, path, role, uri,
                version_id, etag, sha256, size_bytes, proof, retain_until, server_date, confirmed_at,
                attested_by)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
                (SELECT attested_by FROM attested_before WHERE bundle_rowid = ?1
-                  AND destination_id = ?2 AND path = ?3 AND version_id = ?6))",
+                  AND destination_id = ?2 AND path = ?3 AND version_id = ?6))
+             RETURNING attested_by",
         )?
-        .execute(params![
-            bundle_rowid,
-            said.destination_id,
-            said.path,
-            role.as_str(),
-            said.uri,
-            said.version_id,
-            said.etag
-                .as_deref()
-                .map(|e| e.chars().take(256).collect::<String>()),
-            said.sha256.as_bytes(),
-            signed(said.size_bytes),
-            proof_name(said.proof),
-            said.retain_until.to_string(),
-            said.server_date.to_string(),
-            said.confirmed_at.to_string(),
-        ])?;
-    if inserted == 0 {
+        .query_row(
+            params![
+                bundle_rowid,
+                said.destination_id,
+                said.path,
+                role.as_str(),
+                said.uri,
+                said.version_id,
+                said.etag
+                    .as_deref()
+                    .map(|e| e.chars().take(256).collect::<String>()),
+                said.sha256.as_bytes(),
+                signed(said.size_bytes),
+                proof_name(said.proof),
+                said.retain_until.to_string(),
+                said.server_date.to_string(),
+                said.confirmed_at.to_string(),
+            ],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(attested_by) = attested_by else {
         applied.known += 1;
         applied.bundles.insert(bundle_rowid);
         return Ok(());
-    }
+    };
     applied.accepted += 1;
-    if role == Role::Bundle && kind == Kind::Incident.as_str() {
+    if role == Role::Bundle && kind == Kind::Incident.as_str() && attested_by.is_none() {
         applied.incidents += 1;
     }
     applied.bundles.insert(bundle_rowid);

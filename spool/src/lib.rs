@@ -6,6 +6,7 @@
 
 mod backfill;
 mod check;
+mod check_custody;
 mod confirm;
 mod custody;
 mod ending;

@@ -12,11 +12,13 @@ use evidence::bundle::{
     BundleId, ChainPosition, ChainStart, Kind, Missing, PlannedLocation, SealedBundle,
     VerifiedBundle, artifact_path,
 };
+use evidence::custody::Custody;
 use evidence::digest::Sha256;
 use evidence::handover::{Notice, Order, OrderedDestination};
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 
+use crate::custody::insert_custody;
 use crate::ending::{end_bundle, end_in_order, insert_notice, next_open_order};
 use crate::group::{insert_bundle, insert_order};
 use crate::open::configure;
@@ -143,6 +145,9 @@ impl Rebuild {
                 )?;
             }
             self.rowids.insert(new.sealed.position.sha256, rowid);
+            if let Some(custody) = stated(found) {
+                remember(&tx, rowid, chain_rowid, &custody)?;
+            }
         }
         tx.commit()?;
         Ok(())
@@ -245,6 +250,44 @@ impl Rebuild {
         db.close().map_err(|(_, error)| error)?;
         Ok(())
     }
+}
+
+/// What a custody bundle states; nothing, if it only says another one again.
+fn stated(found: &FoundBundle) -> Option<Custody> {
+    if found.verified.header().reseals.is_some() {
+        return None;
+    }
+    // One that contradicts itself counts for nothing; fsck says so.
+    Custody::read(&found.verified).ok()
+}
+
+/// What custody has covered and named stays so. Confirmations are not believed again because of it: each
+/// is proven anew, and then is known to have been named. What it names was sealed before it, in this chain
+/// or an earlier one, and so is in the spool already, if it was found.
+fn remember(
+    tx: &Transaction<'_>,
+    bundle_rowid: i64,
+    chain_rowid: i64,
+    custody: &Custody,
+) -> Result<(), SpoolError> {
+    insert_custody(tx, bundle_rowid, chain_rowid, custody.covers)?;
+    for entry in &custody.confirmed {
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO attested_before
+               (bundle_rowid, destination_id, path, version_id, attested_by)
+             SELECT b.bundle_rowid, ?3, ?4, ?5, ?6 FROM bundle b JOIN chain n USING (chain_rowid)
+             WHERE b.bundle_id = ?1 AND n.chain_id = ?2",
+        )?
+        .execute(params![
+            entry.bundle_id,
+            entry.chain_id,
+            entry.destination_id,
+            entry.object,
+            entry.version_id,
+            bundle_rowid
+        ])?;
+    }
+    Ok(())
 }
 
 /// Where a bundle was planned to go: each place once, without the bundle's own path.

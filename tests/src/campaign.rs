@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fsck::Level;
+use host::config::Settings;
 
 use crate::bucket::judge;
 
@@ -220,6 +221,7 @@ impl Campaign {
     pub(crate) fn host(&self) -> Clinic {
         let clinic = Clinic::with_keys_of(&self.template, &[]);
         clinic.configure(&[Place::sandbox("main", &clinic.sandbox)], "");
+        seal_two_hours_ago(&clinic, "INC-earlier");
         for n in 0..3 {
             let id = format!("INC-{n}");
             clinic.drop_document(&format!("{id}.json"), &document(&id));
@@ -266,6 +268,17 @@ impl Campaign {
             .spawn()
             .unwrap()
     }
+}
+
+/// Seals an incident with a clock that is two hours slow: the daemon's start finds custody due.
+fn seal_two_hours_ago(clinic: &Clinic, incident: &str) {
+    clinic.drop_document("earlier.json", &document(incident));
+    let configuration = clinic.dir.path().join("evidence.toml");
+    let settings = Settings::load(&configuration, std::iter::empty()).unwrap();
+    let earlier = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(2);
+    let clock = agent::Clock::new(move || earlier, || Duration::ZERO);
+    let passed = agent::Agent::open(settings, clock).unwrap().pass().unwrap();
+    assert_eq!((passed.sealed, passed.custody), (1, 0));
 }
 
 const fn other_than(role: Role) -> Role {
@@ -352,7 +365,7 @@ pub(crate) fn problems(clinic: &Clinic) -> Vec<String> {
             .runtime()
             .block_on(judge(&client, BUCKET, std::slice::from_ref(&clinic.public)));
     let mut problems = judged.problems;
-    let expected: BTreeSet<String> = ["INC-0", "INC-1", "INC-2", "INC-folder"]
+    let expected: BTreeSet<String> = ["INC-0", "INC-1", "INC-2", "INC-folder", "INC-earlier"]
         .map(str::to_owned)
         .into();
     if judged.incidents != expected {
@@ -363,8 +376,9 @@ pub(crate) fn problems(clinic: &Clinic) -> Vec<String> {
     }
     let status = clinic.cli_json(&["status", "--json"]);
     for (pointer, expected) in [
-        ("/spool/sealed_bundles", 4),
-        ("/spool/confirmed_bundles", 4),
+        // Five incidents and the custody that the start found due.
+        ("/spool/sealed_bundles", 6),
+        ("/spool/confirmed_bundles", 6),
         ("/spool/duplicates", 1),
         ("/spool/quarantined", 1),
         ("/in_quarantine", 1),

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use ::fsck::Level;
+use evidence::custody::Custody;
 use evidence::keys::PublicKey;
 use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
@@ -75,13 +77,19 @@ fn confirm(clinic: &mut Clinic, incident: &str) {
 
 /// Waits until the uploader has looked at the bucket: what comes there later it learns by conflicts.
 fn looked(clinic: &mut Clinic) {
+    await_event(clinic, "the destination is ready", None);
+}
+
+fn await_event(clinic: &mut Clinic, message: &str, of: Option<Role>) {
     let began = std::time::Instant::now();
     loop {
         let event = clinic.next_event(std::time::Duration::from_millis(200));
-        if event.is_some_and(|(_, event)| event["message"] == "the destination is ready") {
+        if event.is_some_and(|(role, event)| {
+            event["message"] == message && of.is_none_or(|wanted| wanted == role)
+        }) {
             return;
         }
-        assert!(began.elapsed().as_secs() < 60, "the uploader does not look");
+        assert!(began.elapsed().as_secs() < 60, "{message} is not said");
     }
 }
 
@@ -317,4 +325,58 @@ fn a_lost_spool_a_new_disk_and_new_keys_each_begin_a_chain_that_collides_with_no
         1,
         "a key that is not trusted: {without:#?}"
     );
+}
+
+#[test]
+fn custody_in_conflict_is_said_again_and_covers_nothing_twice() {
+    let shared = Shared::new();
+    let mut original = Clinic::at(&[shared.place()]);
+    start(&mut original);
+    confirm(&mut original, "INC-1");
+    original.kill(Role::Uploader);
+    original.kill(Role::Agent);
+    let mut clone = Clinic::copy_of(&original, &[shared.place()]);
+    start(&mut clone);
+    looked(&mut clone);
+    original.start(Role::Uploader);
+    original.start(Role::Agent);
+    await_event(&mut original, "ready", Some(Role::Agent));
+    stop(&mut original);
+    // Both say what their stop said at the same place of the same chain.
+    clone.stop(Role::Agent);
+    clone.wait_until("the conflict", |c| blocked(c) != Value::Array(Vec::new()));
+    clone.start(Role::Agent);
+    let reseal = ["reseal", "--all-conflicts", "--reason", "cloned by mistake"];
+    let resealed = clone.cli(&reseal);
+    assert!(resealed.status.success(), "{resealed:?}");
+    clone.wait_until("everything", |c| {
+        c.is_settled() && blocked(c) == Value::Array(Vec::new())
+    });
+    stop(&mut clone);
+    let bundles = clone.bundles();
+    let (_, again) = bundles
+        .iter()
+        .find(|(_, b)| b.header().reseals.is_some())
+        .unwrap();
+    let said = Custody::read(again).unwrap();
+    assert_eq!(again.header().chain.sequence, 1, "in a chain of its own");
+    assert_eq!(
+        said.covers.map(|c| (c.from_sequence, c.to_sequence)),
+        Some((1, 1)),
+        "of the place where it was said first"
+    );
+    let last = bundles
+        .iter()
+        .map(|(_, b)| b)
+        .rfind(|b| b.header().chain.chain_id == again.header().chain.chain_id)
+        .unwrap();
+    let after = Custody::read(last).unwrap();
+    assert_eq!(after.sealed[0].sha256, again.sha256());
+    assert!(
+        after.confirmed.iter().all(|c| !said.confirmed.contains(c)),
+        "nothing is named twice"
+    );
+    assert_eq!(clone.fsck(Level::Note, true), Vec::<String>::new());
+    let judged = shared.judge(&[&original.public]);
+    assert_eq!(judged.problems, Vec::<String>::new());
 }

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ::fsck::Level;
+use evidence::bundle::Kind;
+use evidence::custody::Custody;
 use tests::clinic::{Clinic, Role, files_below};
 use tests::incident::document;
 
@@ -263,6 +265,49 @@ fn destroy_spool(clinic: &Clinic) {
     }
 }
 
+/// Every object and version that a custody bundle says is confirmed.
+fn named_by_custody(clinic: &Clinic) -> Vec<String> {
+    clinic
+        .bundles()
+        .iter()
+        .filter(|(_, bundle)| bundle.header().kind == Kind::Custody)
+        .flat_map(|(_, bundle)| Custody::read(bundle).unwrap().confirmed)
+        .map(|entry| format!("{} {}", entry.uri, entry.version_id))
+        .collect()
+}
+
+#[test]
+fn custody_that_does_not_cover_or_name_what_the_spool_has_is_found() {
+    for (change, code) in [
+        (
+            "DROP TRIGGER custody_is_never_changed; UPDATE custody SET to_sequence = 2",
+            "custody_differs",
+        ),
+        (
+            "DROP TRIGGER custody_is_never_changed; UPDATE custody SET from_sequence = 2",
+            "custody_gap",
+        ),
+        (
+            "DROP TRIGGER confirmation_is_attested_once;
+             UPDATE confirmation SET attested_by = NULL WHERE role = 'bundle'",
+            "custody_of_nothing",
+        ),
+        (
+            "DROP TRIGGER custody_is_never_removed; PRAGMA foreign_keys = OFF; DELETE FROM custody",
+            "custody_not_listed",
+        ),
+        (
+            "UPDATE tally SET n = n + 1 WHERE name = 'confirmed'",
+            "tally_differs",
+        ),
+    ] {
+        let clinic = settled();
+        sql(&clinic.state("spool/spool.db"), change);
+        let found = codes(&clinic, Level::Damaged, false);
+        assert!(found.contains(&code.to_owned()), "{change}: {found:?}");
+    }
+}
+
 #[test]
 fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bundle_says_so() {
     let mut clinic = settled();
@@ -291,6 +336,8 @@ fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bund
         );
     }
     assert!(rebuilt["rebuilt"]["missing"].as_array().unwrap().is_empty());
+    let said = named_by_custody(&clinic);
+    assert!(!said.is_empty());
     // What was sealed before is known: the same drop again is a duplicate.
     clinic.drop_document("again.json", &document("INC-1"));
     clinic.drop_document("later.json", &document("INC-later"));
@@ -299,6 +346,22 @@ fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bund
     let status = clinic.cli_json(&["status", "--json"]);
     assert_eq!(status.pointer("/spool/duplicates"), Some(&1.into()));
     assert_eq!(status.pointer("/spool/sealed_incidents"), Some(&4.into()));
+    // Everything was confirmed again, and what custody had named is not named again.
+    clinic.start(Role::Agent);
+    clinic.start(Role::Uploader);
+    clinic.wait_until("the receipt for custody", Clinic::is_confirmed);
+    clinic.wind_down();
+    let named = named_by_custody(&clinic);
+    let once: std::collections::BTreeSet<_> = named.iter().collect();
+    assert_eq!(named.len(), once.len(), "{named:#?}");
+    let first = named.iter().filter(|object| said.contains(object)).count();
+    assert_eq!(first, said.len());
+    // All but the two objects of the newest custody, which nothing can have named yet.
+    let status = clinic.cli_json(&["status", "--json"]);
+    let bundles = status["spool"]["sealed_bundles"].as_u64().unwrap();
+    let objects = usize::try_from(2 * bundles).unwrap() + 1;
+    assert_eq!(named.len(), objects - 2, "{named:#?}");
+    assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
     let after = clinic.bundles();
     let (_, newest) = after
         .iter()
