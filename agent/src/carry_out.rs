@@ -1,5 +1,5 @@
-//! Requests carried out: those that only change the spool by [`crate::requests`], a reseal here,
-//! since it also seals.
+//! Requests carried out: those that only change the spool by [`crate::requests`], a reseal here and a
+//! rotation by [`crate::rotation`], since they also seal.
 
 use evidence::handover::{Action, Request};
 use jiff::Timestamp;
@@ -55,7 +55,10 @@ impl Agent {
             now,
         )?;
         match done {
-            Done::Reseal(request) => self.reseal(&request, now),
+            Done::Elsewhere(request) => match request.action {
+                Action::Rotate { .. } => self.rotate(&request, now),
+                _ => self.reseal(&request, now),
+            },
             other => Ok(other),
         }
     }

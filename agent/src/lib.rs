@@ -22,6 +22,7 @@ mod republish;
 mod requests;
 mod reseal;
 mod rollback;
+mod rotation;
 mod seal;
 mod sightings;
 mod start;

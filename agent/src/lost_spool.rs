@@ -6,8 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, ChainPosition, VerifiedBundle};
-use evidence::keys::PublicKey;
+use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, ChainPosition};
+use evidence::keys::HostKeys;
 use evidence::signature::SIGNATURE_MAX_BYTES;
 use host::files;
 
@@ -17,7 +17,7 @@ use crate::AgentError;
 pub(crate) fn end_of_earlier_chain(
     host_folder: &Path,
     own: &str,
-    key: &PublicKey,
+    keys: &HostKeys,
 ) -> Result<Option<ChainPosition>, AgentError> {
     // Chain ids are ULIDs, so the newest is the last by name.
     let mut chains = folders(host_folder);
@@ -26,7 +26,7 @@ pub(crate) fn end_of_earlier_chain(
         if chain.file_name().is_some_and(|name| name == own) {
             continue;
         }
-        if let Some(end) = end_of(&chain, key)? {
+        if let Some(end) = end_of(&chain, keys)? {
             return Ok(Some(end));
         }
     }
@@ -34,7 +34,7 @@ pub(crate) fn end_of_earlier_chain(
 }
 
 /// The highest sequence; days do not order, since a clock may have been set back.
-fn end_of(chain: &Path, key: &PublicKey) -> Result<Option<ChainPosition>, AgentError> {
+fn end_of(chain: &Path, keys: &HostKeys) -> Result<Option<ChainPosition>, AgentError> {
     let mut end: Option<ChainPosition> = None;
     for year in folders(chain) {
         for month in folders(&year) {
@@ -53,7 +53,7 @@ fn end_of(chain: &Path, key: &PublicKey) -> Result<Option<ChainPosition>, AgentE
                     let Some(signature) = read(id.signature_name(), SIGNATURE_MAX_BYTES) else {
                         continue;
                     };
-                    let verified = VerifiedBundle::verify(&bytes.bytes, &signature.bytes, key);
+                    let verified = keys.verify(&bytes.bytes, &signature.bytes);
                     // One bad file does not decide; whoever audits will see it.
                     let Ok(verified) = verified else { continue };
                     let link = &verified.header().chain;

@@ -359,9 +359,9 @@ impl Agent {
         bytes: &[u8],
         signature: &[u8],
     ) -> Result<(), AgentError> {
-        let published =
-            self.publisher
-                .bundle(path, id, bytes, signature, self.keys.signing.public())?;
+        let published = self
+            .publisher
+            .bundle(path, id, bytes, signature, &self.keys.known)?;
         if published == Published::OtherSigned {
             return Err(AgentError::HeadDiffers {
                 path: self.settings.paths.evidence.join(path),

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, Locations};
 use evidence::handover::{NOTICE_SUFFIX, ORDER_SUFFIX};
-use evidence::keys::PublicKey;
-use evidence::signature::{self, SIGNATURE_MAX_BYTES};
+use evidence::keys::HostKeys;
+use evidence::signature::SIGNATURE_MAX_BYTES;
 use host::files::{self, Durability, FileError, Replace};
 use spool::Artifact;
 
@@ -66,7 +66,7 @@ impl Publisher {
         id: BundleId,
         bytes: &[u8],
         signature: &[u8],
-        key: &PublicKey,
+        keys: &HostKeys,
     ) -> Result<Published, AgentError> {
         let evidence = self.evidence.clone();
         let dir = self.folder_of(path)?;
@@ -94,7 +94,7 @@ impl Publisher {
         if is_same(dir, &id, bytes, signature) {
             return Ok(Published::Same);
         }
-        if is_signed(dir, &id, key) {
+        if is_signed(dir, &id, keys) {
             return Ok(Published::OtherSigned);
         }
         for (name, bytes) in [(id.signature_name(), signature), (id.file_name(), bytes)] {
@@ -326,11 +326,11 @@ fn is_same(dir: &OwnedFd, id: &BundleId, bytes: &[u8], signature: &[u8]) -> bool
 }
 
 /// Whether the two files are somebody's honest work: signed with this host's key.
-pub(crate) fn is_signed(dir: &OwnedFd, id: &BundleId, key: &PublicKey) -> bool {
+pub(crate) fn is_signed(dir: &OwnedFd, id: &BundleId, keys: &HostKeys) -> bool {
     let bytes = files::read_capped(dir, id.file_name(), BUNDLE_MAX_BYTES);
     let signed = files::read_capped(dir, id.signature_name(), SIGNATURE_MAX_BYTES);
     match (bytes, signed) {
-        (Ok(bytes), Ok(signed)) => signature::verify(&bytes.bytes, &signed.bytes, key).is_ok(),
+        (Ok(bytes), Ok(signed)) => keys.signed(&bytes.bytes, &signed.bytes),
         _ => false,
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use evidence::digest::Sha256;
 use evidence::handover::ORDER_SUFFIX;
-use evidence::keys::PublicKey;
+use evidence::keys::HostKeys;
 use host::config::Settings;
 use host::files;
 use host::instance::InstanceLock;
@@ -21,7 +21,7 @@ pub(crate) fn republish(
     spool: &Reader,
     publisher: &mut Publisher,
     evidence: &Path,
-    key: &PublicKey,
+    keys: &HostKeys,
     after: i64,
 ) -> Result<usize, AgentError> {
     let mut again = 0_usize;
@@ -42,7 +42,7 @@ pub(crate) fn republish(
             let staged = staged_folder(evidence, token);
             again += publisher.artifacts(&staged, &artifacts, |a| elsewhere(spool, a))?;
         }
-        match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, key)? {
+        match publisher.bundle(&b.path, b.bundle_id, &b.bytes, &b.signature, keys)? {
             Published::Written => again += 1,
             Published::Same => {}
             Published::OtherSigned => tracing::error!(
@@ -80,12 +80,12 @@ pub(crate) fn elsewhere(spool: &Reader, artifact: &Artifact) -> Result<Vec<Strin
 ///
 /// # Errors
 /// When an agent runs, or the spool or a folder cannot be used.
-pub fn repair(settings: &Settings, key: &PublicKey) -> Result<usize, AgentError> {
+pub fn repair(settings: &Settings, keys: &HostKeys) -> Result<usize, AgentError> {
     let paths = &settings.paths;
     let _instance = InstanceLock::acquire(&paths.spool.join(host::instance::AGENT_LOCK))?;
     let spool = Reader::open(&paths.spool.join("spool.db"))?;
     let mut publisher = Publisher::open(paths.evidence.clone(), paths.outbox.clone())?;
-    let mut repaired = republish(&spool, &mut publisher, &paths.evidence, key, 0)?;
+    let mut repaired = republish(&spool, &mut publisher, &paths.evidence, keys, 0)?;
     let outbox = files::open_dir(&paths.outbox).map_err(AgentError::file(&paths.outbox))?;
     for name in files::names(&outbox, usize::MAX - 1).map_err(AgentError::file(&paths.outbox))? {
         let order = name

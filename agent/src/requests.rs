@@ -53,7 +53,7 @@ pub(crate) enum Done {
     /// Not finished; the next pass goes on.
     GoesOn,
     /// Another part of the agent carries it out.
-    Reseal(Box<Request>),
+    Elsewhere(Box<Request>),
 }
 
 impl Requests {
@@ -155,7 +155,7 @@ impl Requests {
                 let (id, since) = (destination_id.clone(), *since);
                 self.backfill(&request, &id, since, settings, spool, publisher, now)
             }
-            Action::Reseal { .. } => Ok(Done::Reseal(Box::new(request))),
+            Action::Reseal { .. } | Action::Rotate { .. } => Ok(Done::Elsewhere(Box::new(request))),
         }
     }
 

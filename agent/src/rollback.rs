@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use evidence::bundle::BundleId;
-use evidence::keys::PublicKey;
+use evidence::keys::HostKeys;
 use spool::Spool;
 
 use crate::AgentError;
@@ -18,7 +18,7 @@ use crate::publish::is_signed;
 pub(crate) fn is_behind_files(
     spool: &Spool,
     chain_folder: &Path,
-    key: &PublicKey,
+    keys: &HostKeys,
 ) -> Result<bool, AgentError> {
     // Newest day first, since what the spool lacks was most likely sealed last; but every day is
     // looked at, because a clock that was set back seals into an earlier one.
@@ -40,7 +40,7 @@ pub(crate) fn is_behind_files(
                 .to_str()
                 .and_then(|n| n.strip_suffix(".json")?.parse::<BundleId>().ok());
             let Some(id) = id else { continue };
-            if !spool.knows_bundle(&id.to_string())? && is_signed(&dir, &id, key) {
+            if !spool.knows_bundle(&id.to_string())? && is_signed(&dir, &id, keys) {
                 return Ok(true);
             }
         }

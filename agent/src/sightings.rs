@@ -5,7 +5,7 @@
 //! the spool has never had. Then going on would give places to other bytes that the bucket already
 //! holds: a new chain begins, which names the last bundle that was seen.
 
-use evidence::bundle::{BundleId, ChainPosition, ChainStart, VerifiedBundle};
+use evidence::bundle::{BundleId, ChainPosition, ChainStart};
 use evidence::handover::{SIGHTING_MAX_BYTES, SIGHTING_SUFFIX, Sighting};
 use host::files::{self, FileError};
 
@@ -44,12 +44,10 @@ impl Agent {
     }
 
     fn heed(&mut self, sighting: &Sighting) -> Result<(), AgentError> {
-        let key = self.keys.signing.public();
-        let bundle = VerifiedBundle::verify(
-            sighting.bundle.as_bytes(),
-            sighting.signature.as_bytes(),
-            key,
-        );
+        let bundle = self
+            .keys
+            .known
+            .verify(sighting.bundle.as_bytes(), sighting.signature.as_bytes());
         let Ok(bundle) = bundle else {
             tracing::error!(
                 state = "sighting_refused",

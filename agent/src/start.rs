@@ -33,7 +33,9 @@ impl Agent {
     /// When a folder, key or the spool cannot be used, or another agent runs; nothing is sealed
     /// then and drops stay where they are.
     pub fn open(settings: Settings, clock: Clock) -> Result<Self, AgentError> {
-        Self::open_with(settings, clock, |signing| Keys::open(signing).map(Arc::new))
+        Self::open_with(settings, clock, |signing, in_use| {
+            Keys::open(signing, in_use).map(Arc::new)
+        })
     }
 
     /// The same with keys that are open already.
@@ -45,13 +47,13 @@ impl Agent {
         keys: Arc<Keys>,
         clock: Clock,
     ) -> Result<Self, AgentError> {
-        Self::open_with(settings, clock, |_| Ok(keys))
+        Self::open_with(settings, clock, |_, _| Ok(keys))
     }
 
     fn open_with(
         settings: Settings,
         clock: Clock,
-        keys: impl FnOnce(&Signing) -> Result<Arc<Keys>, AgentError>,
+        keys: impl FnOnce(&Signing, Option<&str>) -> Result<Arc<Keys>, AgentError>,
     ) -> Result<Self, AgentError> {
         let paths = &settings.paths;
         for path in [
@@ -77,13 +79,14 @@ impl Agent {
         settings: Settings,
         clock: Clock,
         instance: Arc<InstanceLock>,
-        keys: impl FnOnce(&Signing) -> Result<Arc<Keys>, AgentError>,
+        keys: impl FnOnce(&Signing, Option<&str>) -> Result<Arc<Keys>, AgentError>,
     ) -> Result<Self, AgentError> {
         let paths = &settings.paths;
-        let keys = keys(&settings.signing)?;
         let now = clock.now();
         let machine = host::machine::digest(&paths.machine_id);
         let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
+        let in_use = spool.key_in_use()?;
+        let keys = keys(&settings.signing, in_use.as_deref())?;
         let mut settings = settings;
         use_destinations(&mut settings, &mut spool, now)?;
         let paths = &settings.paths;
@@ -123,25 +126,41 @@ impl Agent {
             settings,
             instance,
         };
-        agent.continue_chain(now)?;
+        agent.continue_chain(in_use.as_deref(), now)?;
         agent.publish_again()?;
         agent.tidy()?;
         Ok(agent)
     }
 
-    pub(crate) fn continue_chain(&mut self, now: Timestamp) -> Result<(), AgentError> {
+    pub(crate) fn continue_chain(
+        &mut self,
+        in_use: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), AgentError> {
+        let own = self.keys.signing.public().key_id();
+        if let Some(in_use) = in_use.filter(|in_use| *in_use != own) {
+            self.spool
+                .restart_chain(ChainStart::KeyChanged, self.machine, now)?;
+            let why = format!(
+                "the signing key is {own}, and {in_use} signed before it: without a rotation a new \
+                 chain begins; if nobody here exchanged the key, find out who did; next time use \
+                 `msp-evidence keys rotate`"
+            );
+            tracing::error!(state = "key_changed", "{why}");
+            self.instance.raise("key_changed", &why);
+        }
         if self.spool.chain_started() == Some(ChainStart::First)
             && let Some(end) = lost_spool::end_of_earlier_chain(
                 &host_folder(&self.settings),
                 self.spool.head().chain_id(),
-                self.keys.signing.public(),
+                &self.keys.known,
             )?
         {
             self.spool.follow(end)?;
         }
         if self.spool.chain_started().is_none() {
             let folder = chain_folder(&self.settings, self.spool.head().chain_id());
-            if is_behind_files(&self.spool, &folder, self.keys.signing.public())? {
+            if is_behind_files(&self.spool, &folder, &self.keys.known)? {
                 self.spool
                     .restart_chain(ChainStart::RolledBack, self.machine, now)?;
             }
@@ -165,8 +184,8 @@ impl Agent {
             .and_then(|v| v.parse().ok())
             .unwrap_or(0);
         let evidence = &self.settings.paths.evidence;
-        let key = self.keys.signing.public();
-        let again = republish(&self.spool, &mut self.publisher, evidence, key, synced)?;
+        let keys = &self.keys.known;
+        let again = republish(&self.spool, &mut self.publisher, evidence, keys, synced)?;
         if again > 0 {
             tracing::info!(
                 state = "published_again",

@@ -266,6 +266,41 @@ pub(crate) enum KeysCommand {
     Generate(GenerateOptions),
     /// Show the key id (fingerprint) and the public key.
     Show(ShowKeyOptions),
+    /// Sign with a new key from now on; the old one vouches for it in a signed bundle.
+    ///
+    /// Makes the next key beside the one in use (KEY.next), asks the agent to rotate to it, and puts the
+    /// files in place: the old key stays as KEY.retired-FINGERPRINT with its public half, since what it
+    /// signed is verified with it. The next key needs the same password. Whatever interrupts it, run it
+    /// again: a rotation that was committed is finished, and none is done twice. Run it as root, or as the
+    /// agent's user. Give auditors the new public key; those who pin the old one can follow the rotation.
+    ///
+    /// A key that was lost or exposed is not rotated but revoked, in the auditors' keyring; put a new one
+    /// in its place, and a new chain begins.
+    ///
+    /// Exit codes: 0 rotated, or an earlier rotation finished; 1 refused, nothing was changed; 3 the agent
+    /// has not answered: it rotates when it runs, then run this again.
+    ///
+    /// Example: msp-evidence keys rotate --reason "yearly, by policy"
+    Rotate(RotateOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct RotateOptions {
+    /// Why, in one line; it is signed.
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) reason: String,
+    /// Who wants it, in one line; it is signed. The login that runs this when absent.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) by: Option<String>,
+    /// An encrypted key made elsewhere, such as by `cosign generate-key-pair`; made here when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) next: Option<PathBuf>,
+    /// A file with the password, readable by its owner only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The answer as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

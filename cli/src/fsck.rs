@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow};
 use destination::S3Destination;
-use evidence::keys::PublicKey;
+use evidence::keys::HostKeys;
 use fsck::{Level, Look, Part, Rebuilt, Report};
 use host::config::Settings;
 use host::exit::ExitCode;
@@ -16,7 +16,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arguments::FsckOptions;
-use crate::keys::read_public;
 use crate::output::{self, Misuse, plain};
 
 /// The documented form of `fsck --json`.
@@ -40,9 +39,9 @@ struct Output<'a> {
 
 pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
     let settings = output::settings(config)?;
-    let key = read_public(&settings.signing.public_key)?;
+    let keys = host::signing_keys::public_keys(&settings.signing)?;
     let rebuilt = if options.rebuild {
-        match rebuild(&settings, &key, options)? {
+        match rebuild(&settings, &keys, options)? {
             Some(rebuilt) => Some(rebuilt),
             None => return Ok(ExitCode::Usage),
         }
@@ -51,12 +50,12 @@ pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
     };
     // After a rebuild its orders are still to be published.
     let repaired = if options.repair || options.rebuild {
-        repair(&settings, &key)?
+        repair(&settings, &keys)?
     } else {
         0
     };
     let now = Timestamp::now();
-    let mut look = Look::open(&settings, &key, now)?;
+    let mut look = Look::open(&settings, &keys, now)?;
     let mut report = look.check();
     if options.bucket {
         tokio::runtime::Builder::new_current_thread()
@@ -115,16 +114,16 @@ async fn ask_buckets(settings: &Settings, look: &Look<'_>, report: &mut Report) 
 }
 
 /// Only while both services are stopped, so that nobody else writes.
-fn repair(settings: &Settings, key: &PublicKey) -> Result<usize> {
+fn repair(settings: &Settings, keys: &HostKeys) -> Result<usize> {
     let paths = &settings.paths;
     refuse_while_running(settings)?;
     let mut repaired = 0;
     if paths.spool.join("spool.db").exists() {
-        repaired += as_owner_of(&paths.spool, || agent::repair(settings, key))?
+        repaired += as_owner_of(&paths.spool, || agent::repair(settings, keys))?
             .map_err(|error| anyhow!(error))
             .context("repairing from the spool")?;
     }
-    let mut look = Look::open(settings, key, Timestamp::now())?;
+    let mut look = Look::open(settings, keys, Timestamp::now())?;
     let is_damaged = look
         .check()
         .findings
@@ -146,7 +145,7 @@ fn repair(settings: &Settings, key: &PublicKey) -> Result<usize> {
 }
 
 /// `None` when the operator does not agree.
-fn rebuild(settings: &Settings, key: &PublicKey, options: &FsckOptions) -> Result<Option<Rebuilt>> {
+fn rebuild(settings: &Settings, keys: &HostKeys, options: &FsckOptions) -> Result<Option<Rebuilt>> {
     refuse_while_running(settings)?;
     if !options.yes {
         eprintln!(
@@ -175,7 +174,7 @@ fn rebuild(settings: &Settings, key: &PublicKey, options: &FsckOptions) -> Resul
                 places.push((destination.prefix.clone(), store));
             }
         }
-        anyhow::Ok(fsck::rebuild(settings, key, &places, Timestamp::now()).await?)
+        anyhow::Ok(fsck::rebuild(settings, keys, &places, Timestamp::now()).await?)
     })?;
     Ok(Some(rebuilt))
 }

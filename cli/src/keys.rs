@@ -14,12 +14,13 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::arguments::{GenerateOptions, KeysCommand, ShowKeyOptions};
-use crate::output;
+use crate::{output, rotate_key};
 
 pub(crate) fn run(command: &KeysCommand, config: &Path) -> Result<ExitCode> {
     match command {
         KeysCommand::Generate(options) => generate(options, config),
         KeysCommand::Show(options) => show(options, config),
+        KeysCommand::Rotate(options) => rotate_key::run(options, config),
     }
 }
 
@@ -93,7 +94,7 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
-fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<String>> {
+pub(crate) fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<String>> {
     match PasswordSources::of_process(file).read() {
         Ok((password, _)) => Ok(password),
         Err(missing @ SecretError::Missing) => {
@@ -108,7 +109,7 @@ fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<String>> {
 }
 
 /// Makes a file that was not there, with exactly this mode from its first moment, durable.
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let context = || format!("writing {}", path.display());
     let mut file = OpenOptions::new()
         .write(true)

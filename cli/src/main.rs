@@ -19,6 +19,7 @@ mod pull;
 mod quarantine;
 mod report;
 mod reseal;
+mod rotate_key;
 mod selection;
 mod show;
 mod source;

@@ -329,8 +329,8 @@ impl<D: Destination> BucketCheck<'_, D> {
                 .store
                 .fetch(&key, &version.version_id, SIGNATURE_MAX_BYTES)
                 .await?;
-            let verified = signature
-                .and_then(|s| VerifiedBundle::verify(&bundle.bytes, &s.bytes, self.look.key).ok());
+            let verified =
+                signature.and_then(|s| self.look.keys.verify(&bundle.bytes, &s.bytes).ok());
             if verified.is_some() {
                 return Ok(verified);
             }

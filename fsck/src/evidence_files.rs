@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId, VerifiedBundle};
+use evidence::bundle::{BUNDLE_MAX_BYTES, BundleId};
 use evidence::digest::{Sha256, Sha256Stream};
 use evidence::signature::SIGNATURE_MAX_BYTES;
 use host::files;
@@ -58,7 +58,7 @@ fn check_bundle(look: &Look<'_>, bundle: &SpooledBundle, report: &mut Report) {
         (Some(bytes), Some(signature))
             if bytes == bundle.bytes && signature == bundle.signature => {}
         (Some(bytes), Some(signature)) => {
-            let signed = evidence::signature::verify(&bytes, &signature, look.key).is_ok();
+            let signed = look.keys.signed(&bytes, &signature);
             if signed && bytes != bundle.bytes {
                 report.say(
                     Level::Damaged,
@@ -158,9 +158,9 @@ fn check_unknown(look: &Look<'_>, spool: &Reader, report: &mut Report) -> Result
         }
         let bytes = read_file(&path, BUNDLE_MAX_BYTES);
         let signature = read_file(&path.with_extension("json.bundle"), SIGNATURE_MAX_BYTES);
-        let verified = bytes.zip(signature).and_then(|(bytes, signature)| {
-            VerifiedBundle::verify(&bytes, &signature, look.key).ok()
-        });
+        let verified = bytes
+            .zip(signature)
+            .and_then(|(bytes, signature)| look.keys.verify(&bytes, &signature).ok());
         match verified {
             Some(bundle) if look.is_settled(bundle.header().generated_at) => {
                 let header = bundle.header();

@@ -112,7 +112,8 @@ fn remedy(level: Level, code: &str) -> &'static str {
             | "custody_differs"
             | "custody_of_nothing"
             | "custody_not_listed"
-            | "tally_differs",
+            | "tally_differs"
+            | "key_not_rotated",
         ) => {
             "stop both services, copy the state folder, and let `msp-evidence fsck --rebuild` make \
              the spool anew from the evidence folder and the bucket"

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use evidence::causes;
-use evidence::keys::PublicKey;
+use evidence::keys::HostKeys;
 use host::config::Settings;
 use host::instance::is_running;
 use host::owner::{OwnerError, as_owner_of};
@@ -22,7 +22,7 @@ const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(60);
 /// The two databases of a host, open for reading.
 pub struct Look<'a> {
     pub(crate) settings: &'a Settings,
-    pub(crate) key: &'a PublicKey,
+    pub(crate) keys: &'a HostKeys,
     pub(crate) spool: Option<spool::reader::Reader>,
     pub(crate) delivery: Option<uploader::delivery::Reader>,
     /// Whatever was made before this is where it belongs.
@@ -45,7 +45,7 @@ impl<'a> Look<'a> {
     /// When root cannot become the databases' owner.
     pub fn open(
         settings: &'a Settings,
-        key: &'a PublicKey,
+        keys: &'a HostKeys,
         now: Timestamp,
     ) -> Result<Self, LookError> {
         let paths = &settings.paths;
@@ -96,7 +96,7 @@ impl<'a> Look<'a> {
         };
         Ok(Self {
             settings,
-            key,
+            keys,
             spool,
             delivery,
             settled_before,
@@ -109,7 +109,7 @@ impl<'a> Look<'a> {
     pub fn check(&mut self) -> Report {
         let mut report = std::mem::take(&mut self.report);
         if let Some(spool) = &self.spool {
-            let checked = spool.check(self.key, |problem| {
+            let checked = spool.check(self.keys, |problem| {
                 let level = match problem.code {
                     "chain_gap_stated" | "custody_gap_stated" => Level::Note,
                     _ => Level::Damaged,

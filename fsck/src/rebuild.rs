@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use destination::{Destination, Failure, Fetched};
-use evidence::bundle::{BUNDLE_MAX_BYTES, ChainPosition, Missing, VerifiedBundle, artifact_path};
+use evidence::bundle::{BUNDLE_MAX_BYTES, ChainPosition, Missing, artifact_path};
 use evidence::handover::{NOTICE_MAX_BYTES, NOTICE_SUFFIX, Notice, ORDER_SUFFIX};
-use evidence::keys::PublicKey;
+use evidence::keys::HostKeys;
 use evidence::signature::SIGNATURE_MAX_BYTES;
 use host::config::Settings;
 use host::files::{self, Durability, FileError, Replace};
@@ -104,7 +104,7 @@ pub type Place<D> = (String, Arc<D>);
 /// moved back.
 pub async fn rebuild<D: Destination>(
     settings: &Settings,
-    key: &PublicKey,
+    keys: &HostKeys,
     places: &[Place<D>],
     now: Timestamp,
 ) -> Result<Rebuilt, RebuildError> {
@@ -119,7 +119,7 @@ pub async fn rebuild<D: Destination>(
     for (prefix, store) in places {
         Fetch {
             settings,
-            key,
+            keys,
             prefix,
             store,
         }
@@ -127,7 +127,7 @@ pub async fn rebuild<D: Destination>(
         .await?;
     }
     as_owner_of(&paths.spool, || {
-        write_spool(settings, key, &mut rebuilt, now)
+        write_spool(settings, keys, &mut rebuilt, now)
     })??;
     if paths
         .delivery
@@ -155,10 +155,10 @@ fn in_folder(path: &Path) -> impl FnOnce(FileError) -> RebuildError {
 }
 
 /// A bundle at its place in the evidence folder, proven.
-fn read_bundle(path: &Path, key: &PublicKey) -> Option<FoundBundle> {
+fn read_bundle(path: &Path, keys: &HostKeys) -> Option<FoundBundle> {
     let bytes = read_file(path, BUNDLE_MAX_BYTES)?;
     let signature = read_file(&path.with_extension("json.bundle"), SIGNATURE_MAX_BYTES)?;
-    let verified = VerifiedBundle::verify(&bytes, &signature, key).ok()?;
+    let verified = keys.verify(&bytes, &signature).ok()?;
     Some(FoundBundle {
         bytes,
         signature,
@@ -179,7 +179,7 @@ type Index = BTreeMap<String, BTreeMap<u64, PathBuf>>;
 
 fn write_spool(
     settings: &Settings,
-    key: &PublicKey,
+    keys: &HostKeys,
     rebuilt: &mut Rebuilt,
     now: Timestamp,
 ) -> Result<(), RebuildError> {
@@ -187,7 +187,7 @@ fn write_spool(
     let mut index: Index = BTreeMap::new();
     let mut known_ends: BTreeMap<String, u64> = BTreeMap::new();
     for path in bundle_files(&host_folder(settings)) {
-        let Some(found) = read_bundle(&path, key) else {
+        let Some(found) = read_bundle(&path, keys) else {
             continue;
         };
         let link = found.verified.header().chain.clone();
@@ -228,7 +228,7 @@ fn write_spool(
         for group in files.chunks(GROUP) {
             let found: Vec<FoundBundle> = group
                 .iter()
-                .filter_map(|path| read_bundle(path, key))
+                .filter_map(|path| read_bundle(path, keys))
                 .collect();
             rebuilt.left_out.extend(rebuild.add(&found)?);
             rebuilt.bundles += found.len() as u64;
@@ -340,7 +340,7 @@ fn put_orders_aside(settings: &Settings, now: Timestamp) -> Result<(), RebuildEr
 /// Brings what a bucket has and the folder lacks.
 struct Fetch<'a, D> {
     settings: &'a Settings,
-    key: &'a PublicKey,
+    keys: &'a HostKeys,
     prefix: &'a str,
     store: &'a Arc<D>,
 }
@@ -375,7 +375,7 @@ impl<D: Destination> Fetch<'_, D> {
     ) -> Result<(), RebuildError> {
         let evidence = &self.settings.paths.evidence;
         let full = evidence.join(path);
-        let found = match read_bundle(&full, self.key) {
+        let found = match read_bundle(&full, self.keys) {
             Some(found) => found,
             None => {
                 let key = format!("{}{path}", self.prefix);
@@ -384,7 +384,7 @@ impl<D: Destination> Fetch<'_, D> {
                 let Some((bytes, signature)) = self.signature(&key, bytes).await? else {
                     return Ok(());
                 };
-                let Ok(verified) = VerifiedBundle::verify(&bytes, &signature, self.key) else {
+                let Ok(verified) = self.keys.verify(&bytes, &signature) else {
                     return Ok(());
                 };
                 self.publish(&full, &bytes, &signature)?;
@@ -430,7 +430,7 @@ impl<D: Destination> Fetch<'_, D> {
             if let Some(Fetched {
                 bytes: signature, ..
             }) = fetched
-                && evidence::signature::verify(&bytes, &signature, self.key).is_ok()
+                && self.keys.signed(&bytes, &signature)
             {
                 return Ok(Some((bytes, signature)));
             }

@@ -34,6 +34,15 @@ pub fn holds(bytes: &[u8]) {
             assert!(!destinations.is_empty() && destinations.iter().all(|id| is_one_name(id)));
             reason_holds(reason);
         }
+        Action::Rotate {
+            to_key_id,
+            reason,
+            by,
+        } => {
+            assert_eq!(to_key_id.len(), "sha256:".len() + 64);
+            reason_holds(reason);
+            by.iter().for_each(|by| reason_holds(by));
+        }
     }
     if let Some(name) = &request.requested_by.sudo_user {
         reason_holds(name);

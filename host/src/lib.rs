@@ -13,3 +13,4 @@ pub mod machine;
 pub mod notify;
 pub mod owner;
 pub mod secret;
+pub mod signing_keys;

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use evidence::Problem;
-use evidence::bundle::{ChainPosition, Missing, VerifiedBundle, artifact_path};
+use evidence::bundle::{ChainPosition, Missing, artifact_path};
 use evidence::digest::Sha256;
 use evidence::handover::{Order, Role};
-use evidence::keys::PublicKey;
+use evidence::keys::HostKeys;
+use evidence::rotation::Rotation;
 use jiff::civil::Date;
 use rusqlite::{OptionalExtension as _, params};
 
@@ -34,19 +35,19 @@ pub struct Looked {
 }
 
 impl Reader {
-    /// Checks the whole database with the key that its bundles are signed with, and tells `say` of
+    /// Checks the whole database with the keys that its bundles are signed with, and tells `say` of
     /// each problem. Memory stays flat but for the day counters.
     ///
     /// # Errors
     /// When the database cannot be read on; what was found until then was said.
     pub fn check(
         &self,
-        key: &PublicKey,
+        keys: &HostKeys,
         mut say: impl FnMut(Problem),
     ) -> Result<Looked, SpoolError> {
         let mut looked = Looked::default();
         self.check_file(&mut say)?;
-        self.check_bundles(key, &mut looked, &mut say)?;
+        self.check_bundles(keys, &mut looked, &mut say)?;
         self.check_incidents(&mut say)?;
         self.check_orders(&mut looked, &mut say)?;
         self.check_confirmations(&mut looked, &mut say)?;
@@ -79,7 +80,7 @@ impl Reader {
 
     fn check_bundles(
         &self,
-        key: &PublicKey,
+        keys: &HostKeys,
         looked: &mut Looked,
         say: &mut impl FnMut(Problem),
     ) -> Result<(), SpoolError> {
@@ -92,6 +93,8 @@ impl Reader {
         )?;
         let mut rows = statement.query([])?;
         let mut before: Option<ChainPosition> = None;
+        // The key that signs next: within a chain, only a rotation changes it.
+        let mut line: Option<String> = None;
         while let Some(row) = rows.next()? {
             looked.bundles += 1;
             let chain_id: String = row.get("chain_id")?;
@@ -102,6 +105,7 @@ impl Reader {
             if before.as_ref().is_none_or(|b| b.chain_id != chain_id) {
                 looked.chains += 1;
                 before = None;
+                line = None;
             }
             let expected = before.as_ref().map_or(1, |b| b.sequence + 1);
             if bundle.sequence != expected {
@@ -123,6 +127,7 @@ impl Reader {
                     ),
                 ));
                 before = None;
+                line = None;
             }
             let predecessor = match row.get::<_, Option<String>>("predecessor_chain_id")? {
                 None => None,
@@ -132,8 +137,14 @@ impl Reader {
                     sha256: sha256(row, "predecessor_sha256")?,
                 }),
             };
-            for (code, message) in wrong_with(&bundle, &chain_id, key, before.as_ref(), predecessor)
-            {
+            for (code, message) in wrong_with(
+                &bundle,
+                &chain_id,
+                keys,
+                &mut line,
+                before.as_ref(),
+                predecessor,
+            ) {
                 say(problem(code, &name, message));
             }
             for (code, message) in self.wrong_with_body(&bundle)? {
@@ -397,7 +408,8 @@ pub(crate) fn problem(code: &'static str, item: &str, message: impl Into<String>
 fn wrong_with(
     bundle: &SpooledBundle,
     chain_id: &str,
-    key: &PublicKey,
+    keys: &HostKeys,
+    line: &mut Option<String>,
     before: Option<&ChainPosition>,
     predecessor: Option<ChainPosition>,
 ) -> Vec<(&'static str, String)> {
@@ -408,7 +420,7 @@ fn wrong_with(
             "its bytes are not those that were committed".to_owned(),
         ));
     }
-    let verified = match VerifiedBundle::verify(&bundle.bytes, &bundle.signature, key) {
+    let verified = match keys.verify(&bundle.bytes, &bundle.signature) {
         Ok(verified) => verified,
         Err(error) => {
             wrong.push(("bundle_not_verified", evidence::causes(&error)));
@@ -416,6 +428,18 @@ fn wrong_with(
         }
     };
     let header = verified.header();
+    let signer = header.signatures.first().map(|s| s.key_id.clone());
+    if line.is_some() && *line != signer {
+        wrong.push((
+            "key_not_rotated",
+            "it is signed by another key than the bundle before it, and no rotation leads there"
+                .to_owned(),
+        ));
+    }
+    *line = match Rotation::read(&verified) {
+        Ok((_, to)) => Some(to.key_id()),
+        Err(_) => signer,
+    };
     let own = header.bundle_id == bundle.bundle_id.to_string()
         && header.chain.chain_id == chain_id
         && header.chain.sequence == bundle.sequence

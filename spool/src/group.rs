@@ -147,6 +147,8 @@ pub struct Group {
     pub resealed: Option<Resealed>,
     /// The one bundle of the group is custody, and names these.
     pub named: Option<Named>,
+    /// The request that is carried out by it.
+    pub applied: Option<AppliedRequest>,
 }
 
 /// A bundle that is said again under another name, and where its own deliveries end thereby.
@@ -226,6 +228,10 @@ impl Spool {
         }
         if let Some(named) = &group.named {
             named.mark(&tx, chain_rowid)?;
+        }
+        if let Some(applied) = &group.applied {
+            let at = group.order.as_ref().map(|order| order.created_at);
+            applied.insert(&tx, at.unwrap_or(Timestamp::UNIX_EPOCH))?;
         }
         let mut ended = Ended::default();
         if let Some(resealed) = &group.resealed {

@@ -6,9 +6,10 @@
 
 use std::path::Path;
 
-use evidence::bundle::{Began, BundleId, ChainPosition, ChainStart, Missing};
+use evidence::bundle::{Began, BundleId, ChainPosition, ChainStart, Kind, Missing, SignatureRef};
 use evidence::chain::{Head, new_chain_id};
 use evidence::digest::Sha256;
+use evidence::rotation::Rotation;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -104,11 +105,14 @@ impl Spool {
         machine: Sha256,
         now: Timestamp,
     ) -> Result<(), SpoolError> {
-        let predecessor = match &self.head {
-            Head::At(position) => Some(position.clone()),
-            Head::Empty { predecessor, .. } => predecessor.clone(),
+        let (predecessor, missing) = match self.head.clone() {
+            Head::At(position) => (Some(position), Vec::new()),
+            // Nothing has said yet what is missing before it.
+            Head::Empty {
+                predecessor, began, ..
+            } => (predecessor, began.map_or_else(Vec::new, |b| b.missing)),
         };
-        self.start_chain(why, machine, predecessor, &[], now)
+        self.start_chain(why, machine, predecessor, &missing, now)
     }
 
     /// Leaves the present chain and starts one that names this end of it, which somebody else knew.
@@ -313,6 +317,39 @@ impl Spool {
             [name, value],
         )?;
         Ok(())
+    }
+}
+
+impl Reader {
+    /// Fingerprint of the key that signs next: the one that the newest bundle rotates to, or else the
+    /// one that it is signed with. `None` before the first bundle. It is what was signed that counts, so
+    /// no row can name another key.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or the newest bundle's bytes are damaged.
+    pub fn key_in_use(&self) -> Result<Option<String>, SpoolError> {
+        #[derive(serde::Deserialize)]
+        struct Signed {
+            kind: Kind,
+            signatures: Vec<SignatureRef>,
+            reseals: Option<serde::de::IgnoredAny>,
+            rotation: Option<Rotation>,
+        }
+        let newest = self.last_bundle_rowid()?;
+        let Some(bundle) = self.bundle(newest)? else {
+            return Ok(None);
+        };
+        let damaged = || SpoolError::Damaged(format!("the bytes of {}", bundle.bundle_id));
+        let signed: Signed = serde_json::from_slice(&bundle.bytes).map_err(|_| damaged())?;
+        match signed.rotation {
+            Some(rotation) if signed.kind == Kind::Rotation && signed.reseals.is_none() => {
+                Ok(Some(rotation.to_key_id))
+            }
+            _ => {
+                let signature = signed.signatures.into_iter().next().ok_or_else(damaged)?;
+                Ok(Some(signature.key_id))
+            }
+        }
     }
 }
 

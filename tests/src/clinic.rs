@@ -267,6 +267,18 @@ impl Clinic {
             .unwrap()
     }
 
+    /// Starts the CLI, for whoever does something meanwhile.
+    #[must_use]
+    pub fn spawn_cli(&self, arguments: &[&str]) -> Child {
+        self.command("msp-evidence")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     /// Runs the CLI, which must succeed, and reads its JSON.
     #[must_use]
     pub fn cli_json(&self, arguments: &[&str]) -> Value {

@@ -9,3 +9,4 @@ mod hostile_drops;
 mod hostile_receipts;
 mod races;
 mod receipts;
+mod rotation;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::is_safe_name;
 use crate::bundle::BundleId;
+use crate::digest::Sha256;
 
 /// No host has more destinations.
 const MAX_DESTINATIONS: usize = 100;
@@ -65,6 +66,16 @@ pub enum Action {
         /// Why, in the operator's words.
         reason: String,
     },
+    /// Sign with the next key from now on.
+    Rotate {
+        /// Fingerprint of the key that lies ready beside the one in use.
+        to_key_id: String,
+        /// Why, in the operator's words.
+        reason: String,
+        /// Who wants it, if that is to be said otherwise than by who asks.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        by: Option<String>,
+    },
 }
 
 impl Action {
@@ -75,6 +86,7 @@ impl Action {
             Self::Retire { .. } => "retire",
             Self::Backfill { .. } => "backfill",
             Self::Reseal { .. } => "reseal",
+            Self::Rotate { .. } => "rotate",
         }
     }
 }
@@ -165,6 +177,21 @@ impl Request {
                 check_text("reason", reason)?;
             }
             Action::Backfill { destination_id, .. } => check_destination(destination_id)?,
+            Action::Rotate {
+                to_key_id,
+                reason,
+                by,
+            } => {
+                let digest = to_key_id.strip_prefix("sha256:");
+                if digest.is_none_or(|digest| digest.parse::<Sha256>().is_err()) {
+                    return Err(RequestError::Field {
+                        field: "to_key_id",
+                        problem: "is not the fingerprint of a key",
+                    });
+                }
+                check_text("reason", reason)?;
+                by.iter().try_for_each(|by| check_text("by", by))?;
+            }
             Action::Reseal {
                 chain_id,
                 bundle_id,
@@ -385,6 +412,24 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_rotated_to_is_named_by_a_fingerprint() {
+        let rotate = |to_key_id: &str, by: Option<&str>| Action::Rotate {
+            to_key_id: to_key_id.to_owned(),
+            reason: "yearly".to_owned(),
+            by: by.map(str::to_owned),
+        };
+        let id = Sha256::of(b"a key").prefixed();
+        assert!(parse(rotate(&id, None)).is_ok());
+        assert!(parse(rotate(&id, Some("mia"))).is_ok());
+        assert!(parse(rotate(&id, Some("two\nlines"))).is_err());
+        assert!(
+            parse(rotate(&id[7..], None)).is_err(),
+            "without its algorithm"
+        );
+        assert!(parse(rotate("sha256:5a", None)).is_err());
     }
 
     #[test]

@@ -4,12 +4,14 @@
 //! P-256 with SHA-256 only: Ed25519 and P-384 fail at cosign's defaults.
 
 mod file;
+mod host;
 mod private;
 mod public;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use file::EncryptedKey;
+pub use host::HostKeys;
 pub use private::PrivateKey;
 pub use public::PublicKey;
 

@@ -112,7 +112,8 @@ impl Run<'_> {
 
     fn fsck(&self) -> Vec<String> {
         let settings = self.settings();
-        let mut look = Look::open(&settings, &self.world.public, Timestamp::MAX).unwrap();
+        let keys = self.world.public.clone().into();
+        let mut look = Look::open(&settings, &keys, Timestamp::MAX).unwrap();
         let mut report = look.check();
         let destination = &settings.destinations[0];
         self.world.runtime.block_on(async {

@@ -88,7 +88,7 @@ impl World {
         }
         let settings = settings(root, root, 16, "http://127.0.0.1:1");
         Self {
-            keys: Arc::new(Keys::open(&settings.signing).unwrap()),
+            keys: Arc::new(Keys::open(&settings.signing, None).unwrap()),
             public: key.public().clone(),
             keys_folder,
             runtime: tokio::runtime::Builder::new_multi_thread()

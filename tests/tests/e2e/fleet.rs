@@ -108,7 +108,7 @@ fn two_hundred_hosts_write_to_one_bucket_and_none_to_a_key_of_another() {
     let common = common(&keys, &sandbox.endpoint());
     let root = tempfile::tempdir().unwrap();
     let first = host(root.path(), &common, 0);
-    let opened = Arc::new(agent::Keys::open(&first.signing).unwrap());
+    let opened = Arc::new(agent::Keys::open(&first.signing, None).unwrap());
     // The same incident at the same moment everywhere: nothing but the host tells them apart.
     let now = jiff::Timestamp::now();
     for n in 0..HOSTS {

@@ -23,5 +23,6 @@ mod kits;
 mod large;
 mod network;
 mod producers;
+mod rotation;
 mod selecting;
 mod stores;
