@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::audit::AuditOptions;
+use crate::hold::{ExtendOptions, HoldOptions};
 use crate::list::ListOptions;
 use crate::pull::PullOptions;
 use crate::report::ReportOptions;
@@ -91,6 +92,31 @@ pub(crate) enum Command {
     ///
     /// Example: msp-evidence pull --folder ./copy --key msp.pub --sample 25 --seed 7 --out sample
     Pull(Box<PullOptions>),
+    /// Put a legal hold on selected evidence, at the store: it is kept until the hold is taken off.
+    ///
+    /// Every version of each bundle, its signature and its artifacts is held and read back. Who wants it
+    /// and why is signed with your own key and stored, locked, below records/ in the bucket: what is
+    /// intended before anything is changed, what came of it afterwards. Needs credentials that may read,
+    /// put records and put legal holds (docs/buckets.md); the uploader's may not.
+    ///
+    /// Exit codes: 0 everything was done and read back; 1 usage, or you did not agree; 3 something was
+    /// refused, is not stored here or could not be checked: the record names it.
+    ///
+    /// Example: msp-evidence hold --bucket clinic-evidence --key srv-1.pub --host srv-1 --from 2026-10
+    /// --to 2026-10 --reason "a dispute, case 17" --on-behalf-of "counsel" --sign-with operator.key
+    Hold(Box<HoldOptions>),
+    /// Take a legal hold off selected evidence, at the store: from then on only its retention keeps it.
+    ///
+    /// Recorded, read back and told as by hold.
+    ReleaseHold(Box<HoldOptions>),
+    /// Keep selected evidence longer, at the store: its COMPLIANCE lock is extended, for good.
+    ///
+    /// Recorded, read back and told as by hold. A lock is never shortened; what is kept long enough
+    /// already is left as it is.
+    ///
+    /// Example: msp-evidence extend --bucket clinic-evidence --key srv-1.pub --host srv-1 --until 2040-12
+    /// --reason "state law asks for ten years" --on-behalf-of "compliance" --sign-with operator.key
+    Extend(Box<ExtendOptions>),
     /// Look at the configured buckets.
     #[command(subcommand)]
     Bucket(BucketCommand),

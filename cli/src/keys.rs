@@ -94,6 +94,7 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
     Ok(ExitCode::Ok)
 }
 
+/// The password of a private key: a file, the environment, or whoever sits there.
 pub(crate) fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<String>> {
     match PasswordSources::of_process(file).read() {
         Ok((password, _)) => Ok(password),

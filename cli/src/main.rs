@@ -12,6 +12,7 @@ mod create;
 mod destination;
 mod doctor;
 mod fsck;
+mod hold;
 mod keys;
 mod list;
 mod output;
@@ -32,6 +33,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use arguments::{Arguments, Command};
+use evidence::record::Action;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -66,6 +68,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
         Command::Show(options) => show::run(options, config),
         Command::Verify(options) => verify::run(options),
         Command::List(options) => list::run(options, config),
+        Command::Hold(options) => hold::run(options, Action::Hold, config),
+        Command::ReleaseHold(options) => hold::run(options, Action::ReleaseHold, config),
+        Command::Extend(options) => hold::extend(options, config),
         Command::Pull(options) => pull::run(options, config),
         Command::Bucket(command) => bucket::run(command, config),
         Command::Destination(command) => destination::run(command, config),
