@@ -15,6 +15,7 @@ use sandbox::{Sandbox, SandboxOptions};
 use tests::clinic::BUCKET;
 use tests::kit::{Host, Shelf, Storing};
 use tests::servers::{self, Kind, REGION, Server};
+use tests::tools::ours;
 
 const PREFIX: &str = "evidence/";
 
@@ -226,4 +227,173 @@ async fn nothing_is_changed_without_a_record_and_what_is_refused_is_recorded() {
     sandbox.identities().put(identity);
     let none = targets(&store, "clinic-a/srv-1/x/2026/11/21/EB-20261121-0099.json").await;
     assert!(matches!(none, Err(HoldError::NoBundle(_))));
+}
+
+/// The program, with these credentials, on what `one_bundle` made.
+fn command(endpoint: &str, dir: &Path, words: &[&str]) -> std::process::Output {
+    let public = dir.join("host.pub");
+    std::process::Command::new(ours("msp-evidence"))
+        .args(words)
+        .args(["--bucket", BUCKET, "--region", REGION, "--path-style"])
+        .args(["--endpoint", endpoint, "--prefix", PREFIX])
+        .args(["--key".as_ref(), public.as_os_str()])
+        .env("AWS_SHARED_CREDENTIALS_FILE", dir.join("credentials"))
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("COSIGN_PASSWORD", "operator")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn json(output: &std::process::Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn the_commands_hold_what_is_selected_and_an_audit_tells_whose_records_lie_there() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sandbox = runtime
+        .block_on(Sandbox::start(SandboxOptions::with_bucket(BUCKET)))
+        .unwrap();
+    let identity = sandbox.credentials().clone();
+    let endpoint = sandbox.endpoint();
+    let dir = tempfile::tempdir().unwrap();
+    let key = Arc::new(PrivateKey::generate(b"host").unwrap().0);
+    std::fs::write(dir.path().join("host.pub"), key.public().to_pem()).unwrap();
+    let (operator, pem) = PrivateKey::generate(b"operator").unwrap();
+    let operator_key = dir.path().join("operator.key");
+    std::fs::write(&operator_key, pem.as_bytes()).unwrap();
+    let (access_key, secret_key) = (&identity.access_key, &identity.secret_key);
+    let shelf = Shelf::Bucket {
+        client: servers::client(&endpoint, access_key, secret_key),
+        bucket: BUCKET.to_owned(),
+        prefix: PREFIX.to_owned(),
+    };
+    let uri = format!("s3://{BUCKET}/{PREFIX}");
+    let mut host = Host::new(
+        "clinic-a",
+        "srv-1",
+        Arc::clone(&key),
+        &uri,
+        Timestamp::now(),
+    );
+    let store = runtime.block_on(connect(&endpoint, access_key, secret_key, dir.path()));
+    let mut paths = Vec::new();
+    for made in [
+        host.incident("INC-1", &BTreeMap::new()),
+        host.incident("INC-2", &BTreeMap::new()),
+        host.custody(None),
+    ] {
+        let signature = format!("{}.bundle", made.path);
+        runtime.block_on(shelf.lay(&signature, &made.sealed.signature, Storing::Locked));
+        runtime.block_on(shelf.lay(&made.path, &made.sealed.bytes, Storing::Locked));
+        paths.push(made.path);
+    }
+    let records = dir.path().join("records");
+    let recorded = [
+        "--reason",
+        "a dispute",
+        "--on-behalf-of",
+        "counsel",
+        "--yes",
+        "--json",
+        "--sign-with",
+        operator_key.to_str().unwrap(),
+        "--records",
+        records.to_str().unwrap(),
+    ];
+
+    let hold = command(&endpoint, dir.path(), &[&["hold"], &recorded[..]].concat());
+    let said = json(&hold);
+    assert_eq!(hold.status.code(), Some(0), "{said:#}");
+    assert_eq!(
+        (said["bundles"].as_u64(), said["done"].as_u64()),
+        (Some(2), Some(4))
+    );
+    let held = |path: &str| {
+        let found = runtime.block_on(targets(&store, path)).unwrap();
+        found.iter().all(|t| t.before.legal_hold == Some(true))
+    };
+    assert!(held(&paths[0]) && held(&paths[1]));
+    assert!(!held(&paths[2]), "custody was not asked for");
+
+    let extend = [&["extend", "--until", "2040-12"], &recorded[..]].concat();
+    let extend = command(&endpoint, dir.path(), &extend);
+    assert_eq!(extend.status.code(), Some(0), "{:#}", json(&extend));
+    let found = runtime.block_on(targets(&store, &paths[0])).unwrap();
+    let until: Timestamp = "2041-01-01T00:00:00Z".parse().unwrap();
+    assert!(found.iter().all(|t| t.before.retain_until == Some(until)));
+
+    let release = command(
+        &endpoint,
+        dir.path(),
+        &[&["release-hold"], &recorded[..]].concat(),
+    );
+    assert_eq!(release.status.code(), Some(0), "{:#}", json(&release));
+    assert!(!held(&paths[0]));
+
+    // Whoever does not have the operator's key cannot tell these records from a forger's.
+    let codes = |said: &serde_json::Value, level: &str| -> Vec<String> {
+        let findings = said["findings"].as_array().unwrap().iter();
+        let of = findings.filter(|f| f["check"] == "record" && f["level"] == level);
+        of.map(|f| f["code"].as_str().unwrap().to_owned()).collect()
+    };
+    let audit = ["audit", "--json"];
+    let said = json(&command(&endpoint, dir.path(), &audit));
+    let unknown = codes(&said, "could_not_check");
+    assert_eq!(unknown, vec!["unknown_key"; 6], "{said:#}");
+    let ring = dir.path().join("ring");
+    std::fs::create_dir(&ring).unwrap();
+    std::fs::write(ring.join("host.pub"), key.public().to_pem()).unwrap();
+    std::fs::write(ring.join("operator.pub"), operator.public().to_pem()).unwrap();
+    std::fs::write(
+        ring.join("keyring.toml"),
+        "[[key]]\nfile = \"host.pub\"\nclient_id = \"clinic-a\"\nhost_id = \"srv-1\"\n[[key]]\nfile = \"operator.pub\"\n",
+    )
+    .unwrap();
+    let output = std::process::Command::new(ours("msp-evidence"))
+        .args(audit)
+        .args(["--bucket", BUCKET, "--region", REGION, "--path-style"])
+        .args(["--endpoint", &endpoint, "--prefix", PREFIX])
+        .args(["--keyring".as_ref(), ring.as_os_str()])
+        .env(
+            "AWS_SHARED_CREDENTIALS_FILE",
+            dir.path().join("credentials"),
+        )
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .output()
+        .unwrap();
+    let said = json(&output);
+    assert_eq!(codes(&said, "failed"), Vec::<String>::new(), "{said:#}");
+    assert_eq!(codes(&said, "could_not_check"), Vec::<String>::new());
+    assert_eq!(codes(&said, "note"), vec!["recorded"; 3], "{said:#}");
+    assert_eq!(output.status.code(), Some(0));
+    let words = said["findings"].to_string();
+    assert!(
+        words.contains("a dispute") && words.contains("counsel"),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_folder_has_no_locks_to_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let (operator, pem) = PrivateKey::generate(b"operator").unwrap();
+    let key = dir.path().join("operator.key");
+    std::fs::write(&key, pem.as_bytes()).unwrap();
+    let public = dir.path().join("host.pub");
+    std::fs::write(&public, operator.public().to_pem()).unwrap();
+    let output = std::process::Command::new(ours("msp-evidence"))
+        .args(["hold", "--reason", "r", "--on-behalf-of", "w", "--yes"])
+        .args(["--folder".as_ref(), dir.path().as_os_str()])
+        .args(["--key".as_ref(), public.as_os_str()])
+        .args(["--sign-with".as_ref(), key.as_os_str()])
+        .args(["--records".as_ref(), dir.path().as_os_str()])
+        .env("COSIGN_PASSWORD", "operator")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("a folder has no locks"), "{said}");
 }
