@@ -587,12 +587,16 @@ def range_of($from; $to): if $from == $to then "\($from)" else "\($from) to \($t
        then fail("custody"; "chain \($id): the custody bundle before \(.[0].id) is not here, and the period that was asked for begins before it")
        else empty end),
       (if length == 0 then
-         unknown("custody"; "chain \($id): no custody bundle is here, so nothing says what else there was")
+         if $kit and ($all | all(.kind == "rotation")) then empty
+         else unknown("custody"; "chain \($id): no custody bundle is here, so nothing says what else there was") end
        else
          (map(.custody.covers.to_sequence // 0) | max) as $ended
+         | (map(.custody.covers.from_sequence // 1) | min) as $began
          | (.[-1]) as $newest
          | ([$all[] | select(.seq > $ended and .seq != $newest.seq)] | length) as $tail
          | ($all[] | select(.seq <= $ended) | select($listed_at[place] == null)
+             # A rotation is pulled for its key, however long before the period it was.
+             | select(($kit and .kind == "rotation" and .seq < $began) | not)
              | fail("custody"; "\($root)\(.path): covered by no custody bundle here")),
            note("tail"; "\($newest.client)/\($newest.host), chain \($id): custody ends at \($newest.at) with \($newest.id); \($tail) bundles here came later, and others may have")
        end)),

@@ -137,6 +137,7 @@ impl Ground {
     /// With the first key or with both.
     pub(super) fn verify(&self, kit: &Path, keys: usize, cosign: &Path) -> (i32, String) {
         let output = Command::new(kit.join("verify.sh"))
+            .args(["--interval", "720"])
             .args(&self.keys[..keys])
             .env("COSIGN", cosign)
             .output()
