@@ -107,6 +107,24 @@ pub fn find(tool: Tool, test: &str) -> Option<PathBuf> {
     }
 }
 
+/// The newest cosign, where jq is installed too: what `verify.sh` needs; or `None` after saying loudly
+/// that `test` is skipped.
+///
+/// # Panics
+/// As [`skip`].
+pub fn for_script(test: &str) -> Option<PathBuf> {
+    let cosign = find(Tool::CosignNewest, test)?;
+    let has_jq = Command::new("jq")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !has_jq {
+        skip(test, "jq is not installed");
+        return None;
+    }
+    Some(cosign)
+}
+
 /// Says that `test` is skipped and why; the caller then returns.
 ///
 /// # Panics

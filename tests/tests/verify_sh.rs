@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tests::kit::{self, Header, Kit, Played, Shelf};
-use tests::tools::{self, Tool, workspace_root};
+use tests::tools::{self, workspace_root};
 
 fn script() -> PathBuf {
     workspace_root().join("audit/src/pull/verify.sh")
@@ -55,7 +55,7 @@ async fn judged(kit: &Kit, cosign: &Path) -> Output {
 #[tokio::test]
 async fn the_script_lets_clean_kits_pass_and_no_other() {
     let test = "the_script_lets_clean_kits_pass_and_no_other";
-    let Some(cosign) = tools::find(Tool::CosignNewest, test) else {
+    let Some(cosign) = tools::for_script(test) else {
         return;
     };
     let mut wrong = Vec::new();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use destination::Lock;
 use evidence::bundle::{BUNDLE_MAX_BYTES, VerifiedBundle};
 use evidence::signature::{self, SIGNATURE_MAX_BYTES};
 use jiff::Timestamp;
@@ -36,6 +37,18 @@ pub(crate) enum Reading {
     Doubtful(Doubt),
 }
 
+impl Proven {
+    fn is_locked(&self) -> bool {
+        [&self.bytes, &self.signature]
+            .iter()
+            .all(|file| matches!(file.facts.lock, Some(Lock::Compliance(_))))
+    }
+}
+
+/// So many versions, each with each of its signature, are looked at, the oldest first: nobody makes a
+/// search endless.
+const MOST_PAIRS: usize = 100;
+
 /// Reads and proves.
 pub(crate) struct Reader {
     pub(crate) source: Arc<Source>,
@@ -53,8 +66,8 @@ impl Reader {
         }
     }
 
-    /// The first version that is proven, in the order in which they were stored: what was laid over it
-    /// later does not count.
+    /// Of the versions that are proven the oldest that is locked, failing that the oldest, as an audit
+    /// takes it: what was laid over it later does not count.
     pub(crate) async fn read(&mut self, path: &str, held: &Held) -> Reading {
         if held.bundles.is_empty() {
             return failed("a signature without its bundle");
@@ -62,16 +75,21 @@ impl Reader {
         if held.signatures.is_empty() {
             return failed("unsigned: no signature is beside it");
         }
-        let mut last = failed("nothing is stored");
-        for bundle in &held.bundles {
-            for signature in &held.signatures {
-                last = self.read_pair(path, bundle, signature).await;
-                if matches!(last, Reading::Proven(_)) {
-                    return last;
-                }
+        let count = held.bundles.len() * held.signatures.len();
+        let mut best = failed("nothing is stored");
+        for pair in 0..count.min(MOST_PAIRS) {
+            let bundle = &held.bundles[pair / held.signatures.len()];
+            let signature = &held.signatures[pair % held.signatures.len()];
+            let reading = self.read_pair(path, bundle, signature).await;
+            match &reading {
+                Reading::Proven(proven) if count == 1 || proven.is_locked() => return reading,
+                Reading::Proven(_) if matches!(best, Reading::Proven(_)) => {}
+                Reading::Proven(_) => best = reading,
+                _ if matches!(best, Reading::Proven(_)) => {}
+                _ => best = reading,
             }
         }
-        last
+        best
     }
 
     async fn read_pair(&mut self, path: &str, bundle: &Version, signature: &Version) -> Reading {

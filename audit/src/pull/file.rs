@@ -39,6 +39,22 @@ pub(super) fn write(place: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     finish(file, place, mode)
 }
 
+/// Removes what a pull that was killed had begun and not finished.
+pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_begun = entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX);
+        // Of a link its own kind is told, so none is followed.
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            remove_leftovers(&entry.path())?;
+        } else if kind.is_file() && is_begun {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Readable JSON with a final newline.
 pub(super) fn json(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut bytes = serde_json::to_vec_pretty(value)?;

@@ -142,6 +142,7 @@ pub async fn pull(
         sample,
     };
     begin(folder, &order)?;
+    file::remove_leftovers(folder).map_err(PullError::file(folder))?;
     let mut found = search(source, keyring, selection, |step| {
         progress(Step::Finding(step))
     })

@@ -42,6 +42,7 @@
 #     host of which nothing is here. Compare the hosts that are printed with those that you expect.
 #   - whether the question was narrowed by whoever made this folder: it is printed, so read it. What was
 #     asked for by words that stand in bundles cannot be asked again here, and is said to be so.
+#   - operators' records of holds and longer locks (records/), which are signed by other keys.
 #   - the JSON schema, and names that stand twice in a signed document.
 #   - that what was reported is true, or that everything was.
 #
@@ -246,12 +247,15 @@ grep "^$folders/$bundle\.json\$" "$work/objects" >"$work/bundles"
 grep "^$folders/$bundle\.json\.bundle\$" "$work/objects" >"$work/signatures"
 grep "^$folders/$bundle/artifacts/[0-9a-f]\{64\}/[^/]*\$" "$work/objects" >"$work/artifacts"
 grep "^$folders/$bundle\.locations\.json\$" "$work/objects" >"$work/locations"
+# What people did at the store, signed by them with keys of their own.
+grep '^records/REC-[0-9A-Z]*\.json\(\.bundle\)\{0,1\}$' "$work/objects" >"$work/records"
+[ ! -s "$work/records" ] || say NOTE files "operators' records are here; they are not looked at: msp-evidence audit does"
 if ! $kit; then
     # A folder may be a pulled one without its manifest, or hold this script.
     grep -v '^verify\.sh$' "$work/objects" >"$work/scratch/o"
     mv "$work/scratch/o" "$work/objects"
 fi
-sort "$work/bundles" "$work/signatures" "$work/artifacts" "$work/locations" |
+sort "$work/bundles" "$work/signatures" "$work/artifacts" "$work/locations" "$work/records" |
     comm -13 - "$work/objects" >"$work/others"
 while IFS= read -r name; do
     say FAIL files "$root$name: belongs to no bundle"

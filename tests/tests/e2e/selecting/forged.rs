@@ -10,7 +10,7 @@ use evidence::digest::Sha256;
 use evidence::keys::PrivateKey;
 use evidence::signature;
 use serde_json::{Value, json};
-use tests::tools::{self, Tool};
+use tests::tools;
 
 use super::ground::{Ground, contents};
 
@@ -303,7 +303,7 @@ const FORGERIES: &[Forgery] = &[
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_folder_does_not_pass_even_when_its_manifest_is_made_anew() {
     let test = "a_forged_folder_does_not_pass_even_when_its_manifest_is_made_anew";
-    let Some(cosign) = tools::find(Tool::CosignNewest, test) else {
+    let Some(cosign) = tools::for_script(test) else {
         return;
     };
     let ground = Ground::folder(&steps()).await;
@@ -337,7 +337,7 @@ async fn a_forged_folder_does_not_pass_even_when_its_manifest_is_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_script_trusts_only_the_key_that_the_auditor_brings() {
     let test = "the_script_trusts_only_the_key_that_the_auditor_brings";
-    let Some(cosign) = tools::find(Tool::CosignNewest, test) else {
+    let Some(cosign) = tools::for_script(test) else {
         return;
     };
     let ground = Ground::folder(&steps()).await;
@@ -401,7 +401,7 @@ async fn the_script_trusts_only_the_key_that_the_auditor_brings() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_narrowed_question_passes_and_is_shown() {
     let test = "a_narrowed_question_passes_and_is_shown";
-    let Some(cosign) = tools::find(Tool::CosignNewest, test) else {
+    let Some(cosign) = tools::for_script(test) else {
         return;
     };
     let ground = Ground::folder(&steps()).await;
@@ -417,7 +417,7 @@ async fn a_narrowed_question_passes_and_is_shown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_from_which_a_member_was_taken_does_not_pass() {
     let test = "a_sample_from_which_a_member_was_taken_does_not_pass";
-    let Some(cosign) = tools::find(Tool::CosignNewest, test) else {
+    let Some(cosign) = tools::for_script(test) else {
         return;
     };
     let ground = Ground::folder(&steps()).await;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use evidence::digest::Sha256;
 use sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 use tests::kit::{self, Header, Shelf};
@@ -162,6 +163,14 @@ pub(super) async fn in_sandbox(sandbox: &Sandbox, steps: &str) -> Ground {
         &identity.secret_key,
     )
     .await
+}
+
+/// Every file below a folder, with its digest.
+pub(super) fn digests(folder: &Path) -> BTreeMap<PathBuf, Sha256> {
+    let files = contents(folder).into_iter();
+    files
+        .map(|(name, bytes)| (name, Sha256::of(&bytes)))
+        .collect()
 }
 
 /// Every file below a folder, with its bytes.

@@ -8,9 +8,9 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tests::servers::{Kind, Server};
-use tests::tools::{self, Tool};
+use tests::tools;
 
-use ground::{BUCKET, Ground, contents, in_sandbox, start};
+use ground::{BUCKET, Ground, digests, in_sandbox, start};
 
 /// Forty incidents in four hours of custody, one with artifacts, one more that no custody covers yet, and
 /// another host.
@@ -92,8 +92,8 @@ async fn what_is_not_proven_is_not_listed_but_named() {
 fn assert_pulls(ground: &Ground, cosign: Option<&Path>) {
     let first = ground.pull("first", &[]);
     let second = ground.pull("second", &[]);
-    let pulled = contents(&first);
-    assert_eq!(pulled, contents(&second), "the same, byte for byte");
+    let pulled = digests(&first);
+    assert_eq!(pulled, digests(&second), "the same, byte for byte");
     for name in [
         "verify.sh",
         "index.html",
@@ -105,7 +105,7 @@ fn assert_pulls(ground: &Ground, cosign: Option<&Path>) {
     }
     // Again into the same folder: everything was there.
     ground.pull("first", &[]);
-    assert_eq!(contents(&first), pulled);
+    assert_eq!(digests(&first), pulled);
     let Some(cosign) = cosign else { return };
     let (code, said) = ground.verify(&first, 2, cosign);
     assert_eq!(code, 0, "{said}");
@@ -124,7 +124,7 @@ fn assert_pulls(ground: &Ground, cosign: Option<&Path>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_pulled_is_the_same_twice_and_stands_by_itself() {
     let test = "what_is_pulled_is_the_same_twice_and_stands_by_itself";
-    let cosign = tools::find(Tool::CosignNewest, test);
+    let cosign = tools::for_script(test);
     let sandbox = start().await;
     assert_pulls(&in_sandbox(&sandbox, &steps()).await, cosign.as_deref());
     assert_pulls(&Ground::folder(&steps()).await, cosign.as_deref());
@@ -140,7 +140,7 @@ async fn the_same_holds_on_minio() {
     let (access_key, secret_key) = server.credentials();
     let ground = Ground::bucket(&steps(), &server.endpoint, access_key, secret_key).await;
     assert_lists(&ground);
-    assert_pulls(&ground, tools::find(Tool::CosignNewest, test).as_deref());
+    assert_pulls(&ground, tools::for_script(test).as_deref());
 }
 
 /// Nine days with a rotation on the fourth and a new chain on the sixth, two custody bundles a day.
@@ -185,7 +185,7 @@ async fn a_day_is_found_and_pulled_without_what_came_before_and_after() {
     assert_eq!(all["bundles"].as_array().unwrap().len(), 54);
     // Only the first key was given; the second was followed to.
     assert_eq!(all["keys"].as_array().unwrap().len(), 2);
-    let cosign = tools::find(Tool::CosignNewest, test);
+    let cosign = tools::for_script(test);
     for day in [0, 2, 3, 4, 5, 6, 8] {
         let name = day_of(&ground, day);
         let period = ["--by", "sealed", "--from", &name, "--to", &name];
@@ -215,7 +215,7 @@ async fn a_day_is_found_and_pulled_without_what_came_before_and_after() {
 async fn a_pull_that_was_killed_goes_on_where_it_was() {
     let sandbox = start().await;
     let ground = in_sandbox(&sandbox, &steps()).await;
-    let whole = contents(&ground.pull("whole", &[]));
+    let whole = digests(&ground.pull("whole", &[]));
     let fetches = || sandbox.log().hits("GetObject");
     let before = fetches();
     let out = ground.dir.path().join("killed");
@@ -245,5 +245,5 @@ async fn a_pull_that_was_killed_goes_on_where_it_was() {
     let again = ground.pull("killed", &[]);
     let fetched = fetches() - dead;
     assert!(fetched < 14 + 100 - 30, "{fetched} fetches");
-    assert_eq!(contents(&again), whole);
+    assert_eq!(digests(&again), whole);
 }
