@@ -22,6 +22,7 @@ use anyhow::Result;
 use destination::S3Destination;
 use host::config::{DestinationSettings, Settings};
 use host::exit::ExitCode;
+use host::instance::{AGENT_LOCK, UPLOADER_LOCK};
 use host::secret::PasswordSources;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -120,8 +121,8 @@ fn configuration(config: &Path, checked: &Checked) -> Vec<Check> {
 
 /// What this host shows by itself.
 fn of_host(settings: &Settings, now: Timestamp) -> Vec<Check> {
-    let agent = Who::of_daemon("msp-agent", &settings.paths.spool);
-    let uploader = Who::of_daemon("msp-uploader", &settings.paths.delivery);
+    let agent = Who::of_daemon("msp-agent", &settings.paths.spool, AGENT_LOCK);
+    let uploader = Who::of_daemon("msp-uploader", &settings.paths.delivery, UPLOADER_LOCK);
     let (agent, uploader) = (agent.as_ref(), uploader.as_ref());
     let passwords = PasswordSources::of_process(settings.signing.password_file.as_deref());
     let runs = daemons::agent_runs(settings);

@@ -5,6 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use host::instance::is_running;
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 /// Read, write and search, as in one digit of a mode.
@@ -23,9 +24,37 @@ pub(crate) struct Who {
 }
 
 impl Who {
-    /// The packages' user of this name, else whoever owns the daemon's own folder; `None` before
-    /// there is either.
-    pub(crate) fn of_daemon(name: &str, folder: &Path) -> Option<Self> {
+    /// As whom the daemon runs that holds `lock`; else the packages' user of this name, else whoever
+    /// owns the daemon's own folder; `None` before there is any.
+    pub(crate) fn of_daemon(name: &str, folder: &Path, lock: &str) -> Option<Self> {
+        let lock = folder.join(lock);
+        let running = is_running(&lock)
+            .then(|| std::fs::read_to_string(&lock).ok())
+            .flatten()
+            .and_then(|text| text.lines().next()?.parse::<u32>().ok())
+            .and_then(|pid| std::fs::read_to_string(format!("/proc/{pid}/status")).ok())
+            .and_then(|status| Self::of_status(&status));
+        running.or_else(|| Self::by_name(name, folder))
+    }
+
+    /// From `/proc/PID/status` (proc(5)): a unit may give groups that no file knows.
+    fn of_status(status: &str) -> Option<Self> {
+        let numbers = |field: &str| -> Option<Vec<u32>> {
+            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+            line.split_whitespace().map(|n| n.parse().ok()).collect()
+        };
+        // Real, effective, saved, of the file system: the last one is what opening files goes by.
+        let uid = *numbers("Uid:")?.get(3)?;
+        let mut groups = numbers("Groups:")?;
+        groups.push(*numbers("Gid:")?.get(3)?);
+        Some(Self {
+            name: user(uid),
+            uid,
+            groups,
+        })
+    }
+
+    fn by_name(name: &str, folder: &Path) -> Option<Self> {
         let user = match User::from_name(name) {
             Ok(Some(user)) => user,
             _ => {
@@ -112,6 +141,23 @@ pub(crate) fn group(gid: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_running_daemon_is_whoever_the_kernel_says_with_the_groups_of_its_unit() {
+        let status = "Name:\tx\nUid:\t1\t2\t3\t4000001\nGid:\t5\t6\t7\t8\nGroups:\t20 30 \n";
+        let who = Who::of_status(status).unwrap();
+        assert_eq!((who.uid, who.groups), (4_000_001, vec![20, 30, 8]));
+        assert_eq!(who.name, "4000001", "nobody has this number");
+        assert_eq!(Who::of_status("Uid:\tx\n"), None);
+        let folder = tempfile::tempdir().unwrap();
+        let lock = host::instance::InstanceLock::acquire(&folder.path().join("lock")).unwrap();
+        let me = Who::of_daemon("no-such-user-here", folder.path(), "lock").unwrap();
+        assert_eq!(me.uid, nix::unistd::geteuid().as_raw());
+        drop(lock);
+        assert!(Who::of_daemon("no-such-user-here", folder.path(), "lock").is_some());
+        let nowhere = Path::new("/nonexistent");
+        assert_eq!(Who::of_daemon("no-such-user-here", nowhere, "lock"), None);
+    }
 
     #[test]
     fn exactly_one_digit_of_the_mode_counts_for_a_user() {
