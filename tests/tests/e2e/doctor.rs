@@ -6,7 +6,8 @@ use std::path::Path;
 
 use sandbox::{Action, Fault};
 use serde_json::Value;
-use tests::clinic::{BUCKET, Clinic, Place, Role};
+use tests::clinic::{BUCKET, Clinic, Place, Role, program_file};
+use tests::guest::Guest;
 use tests::servers::{Kind, Server};
 
 use crate::incident::document;
@@ -319,4 +320,147 @@ fn on_minio_a_write_probe_says_what_the_store_does() {
     // It is there now, and nobody needs to write to see its lock.
     let found = doctor(&clinic, &[]);
     assert_eq!(found.of("policy", "read_retention")["verdict"], "ok");
+}
+
+/// Users, folders and services as the design has them, on a Debian that boots.
+const INSTALL: &str = r#"
+groupadd msp-drop; groupadd msp-handover
+useradd --system --user-group --groups msp-drop,msp-handover msp-agent
+useradd --system --user-group --groups msp-handover msp-uploader
+useradd --system --user-group --groups msp-drop executor
+cd /var/lib/msp
+install -d -o msp-agent -g msp-drop -m 3770 drop
+install -d -o msp-agent -g msp-agent -m 0700 spool quarantine requests
+install -d -o msp-agent -g msp-handover -m 2750 evidence outbox
+install -d -o msp-agent -g msp-handover -m 3770 receipts
+install -d -o msp-uploader -g msp-uploader -m 0700 delivery
+install -d -o msp-agent -m 0700 /etc/msp/signing-keys
+(umask 0377; echo only-for-tests >/etc/msp/signing-keys/password)
+msp-evidence keys generate >/dev/null
+chown -R msp-agent /etc/msp/signing-keys
+(umask 0377; printf '[default]\naws_access_key_id = x\naws_secret_access_key = y\n' >/etc/msp/aws)
+chown msp-uploader /etc/msp/aws
+for of in agent uploader; do
+    printf '[Service]\nUser=msp-%s\nExecStart=/usr/bin/msp-evidence-%s\nUMask=0027\n[Install]\nWantedBy=multi-user.target\n' \
+        "$of" "$of" >"/etc/systemd/system/msp-evidence-$of.service"
+    systemctl enable --now --quiet "msp-evidence-$of"
+done
+for of in spool/agent.lock delivery/uploader.lock spool/spool.db; do
+    for try in $(seq 200); do [ -s /var/lib/msp/$of ] && break; sleep 0.05; done
+done
+"#;
+
+/// What it finds of the host itself; the guest reaches no store.
+fn of_guest(guest: &Guest) -> Vec<String> {
+    let output = guest.run(&["msp-evidence", "doctor", "--json"]);
+    let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let mut findings = Found { code: 0, report }.findings();
+    let of_stores = [
+        "endpoint",
+        "bucket",
+        "policy",
+        "credentials accepted",
+        "services deliveries",
+    ];
+    findings.retain(|f| !of_stores.iter().any(|store| f.starts_with(store)));
+    findings
+}
+
+#[test]
+fn on_a_host_with_its_users_nothing_is_wrong_and_every_slip_of_a_hand_is_found() {
+    let test = "on_a_host_with_its_users_nothing_is_wrong_and_every_slip_of_a_hand_is_found";
+    let Some(guest) = Guest::boot(test) else {
+        return;
+    };
+    for name in [
+        "msp-evidence",
+        "msp-evidence-agent",
+        "msp-evidence-uploader",
+    ] {
+        fs::copy(program_file(name), guest.path().join("usr/bin").join(name)).unwrap();
+    }
+    fs::create_dir_all(guest.path().join("etc/msp")).unwrap();
+    fs::create_dir_all(guest.path().join("var/lib/msp")).unwrap();
+    fs::write(
+        guest.path().join("etc/msp/evidence.toml"),
+        "client_id = \"clinic-a\"\nhost_id = \"host-1\"\n\
+         [signing]\npassword_file = \"/etc/msp/signing-keys/password\"\n\
+         [agent]\nmin_free_bytes = 0\n[[destination]]\nid = \"main\"\nbucket = \"evidence\"\n\
+         region = \"us-east-1\"\nendpoint = \"http://127.0.0.1:9\"\npath_style = true\n\
+         credentials_file = \"/etc/msp/aws\"\n",
+    )
+    .unwrap();
+    // Some authority must be there: a build for tests insists on one.
+    let authority = rcgen::generate_simple_self_signed(["authority.example".to_owned()]).unwrap();
+    fs::create_dir_all(guest.path().join("etc/ssl/certs")).unwrap();
+    fs::write(
+        guest.path().join("etc/ssl/certs/ca-certificates.crt"),
+        pem::encode(&pem::Pem::new("CERTIFICATE", authority.cert.der().to_vec())),
+    )
+    .unwrap();
+    let installed = guest.run(&["bash", "-euc", INSTALL]);
+    assert!(installed.status.success(), "{installed:?}");
+    assert_eq!(of_guest(&guest), Vec::<String>::new());
+
+    for (harm, mending, findings) in [
+        (
+            "chmod 0755 /etc/msp/signing-keys; chmod 0444 /etc/msp/signing-keys/evidence.key",
+            "chmod 0700 /etc/msp/signing-keys; chmod 0400 /etc/msp/signing-keys/evidence.key",
+            vec![
+                "keys folder problem",
+                "keys private problem",
+                "keys out_of_reach problem",
+            ],
+        ),
+        (
+            "chown root /var/lib/msp/spool/spool.db",
+            "chown msp-agent /var/lib/msp/spool/spool.db",
+            vec!["permissions database problem"],
+        ),
+        (
+            "chmod 2770 /var/lib/msp/outbox",
+            "chmod 2750 /var/lib/msp/outbox",
+            vec!["permissions folder problem"],
+        ),
+        (
+            "chmod 0700 /var/lib/msp",
+            "chmod 0755 /var/lib/msp",
+            vec!["permissions way problem"; 8],
+        ),
+        (
+            "chgrp msp-agent /var/lib/msp/drop; chmod 3770 /var/lib/msp/drop",
+            "chgrp msp-drop /var/lib/msp/drop; chmod 3770 /var/lib/msp/drop",
+            vec!["drop group problem"],
+        ),
+        (
+            "ln -s /etc/passwd /var/lib/msp/drop/x.json; chown -h executor /var/lib/msp/drop/x.json; \
+             systemctl kill -s STOP msp-evidence-agent",
+            "rm -f /var/lib/msp/drop/* /var/lib/msp/quarantine/*; \
+             systemctl kill -s CONT msp-evidence-agent",
+            vec!["drop foreign problem"],
+        ),
+        (
+            "chmod 0644 /etc/msp/aws",
+            "chmod 0400 /etc/msp/aws",
+            vec!["credentials file problem"],
+        ),
+        (
+            "chmod 0600 /etc/msp/evidence.toml",
+            "chmod 0644 /etc/msp/evidence.toml",
+            vec!["permissions configuration problem"],
+        ),
+        (
+            "systemctl stop msp-evidence-uploader",
+            "systemctl start msp-evidence-uploader",
+            vec!["services running problem"],
+        ),
+    ] {
+        let run = |script: &str| {
+            let output = guest.run(&["bash", "-euc", script]);
+            assert!(output.status.success(), "{script}: {output:?}");
+        };
+        run(harm);
+        assert_eq!(of_guest(&guest), findings, "{harm}");
+        run(mending);
+    }
 }
