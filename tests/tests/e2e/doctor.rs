@@ -9,6 +9,7 @@ use serde_json::Value;
 use tests::clinic::{BUCKET, Clinic, Place, Role, program_file};
 use tests::guest::Guest;
 use tests::servers::{Kind, Server};
+use tests::tls::{Face, TlsFront};
 
 use crate::incident::document;
 
@@ -247,6 +248,45 @@ fn wrong_credentials_a_dead_store_and_a_bucket_without_locks_are_problems() {
     at(good);
     mode(&clinic.dir.path().join("aws-credentials"), 0o644);
     assert_eq!(findings(&clinic), ["credentials file problem"]);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_trusted_is_a_problem_of_the_endpoint_and_nothing_else() {
+    let mut clinic = working();
+    clinic.wind_down();
+    let behind = clinic.sandbox.endpoint();
+    let behind = behind.strip_prefix("http://").unwrap().parse().unwrap();
+    let front = TlsFront::start(clinic.runtime().handle(), behind);
+    let ca = front.ca_file(clinic.dir.path());
+    mode(&clinic.dir.path().join("aws-credentials"), 0o600);
+    let place = Place {
+        endpoint: format!("https://{}", front.address()),
+        ..Place::sandbox("main", &clinic.sandbox)
+    };
+    clinic.configure(&[place], "");
+    clinic.edit_configuration(
+        "path_style = true",
+        &format!("path_style = true\nca_file = \"{}\"", ca.display()),
+    );
+    tidy(&clinic);
+    let findings = || {
+        let mut findings = doctor(&clinic, &[]).findings();
+        findings.retain(|f| f != "services running problem");
+        findings
+    };
+    assert_eq!(findings(), Vec::<String>::new());
+    for face in [Face::WrongAuthority, Face::Expired, Face::OtherHost] {
+        front.show(face);
+        assert_eq!(
+            findings(),
+            [
+                "endpoint tls problem",
+                "credentials accepted could_not_check",
+                "bucket bucket could_not_check",
+            ],
+            "{face:?}"
+        );
+    }
 }
 
 #[test]
