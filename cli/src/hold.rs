@@ -49,6 +49,11 @@ pub(crate) struct HoldOptions {
         help_heading = "What is recorded"
     )]
     pub(crate) records: PathBuf,
+    /// For how many days the store keeps the records: what the bucket's policy lets be put, as for
+    /// evidence. Six years and a day, unless said otherwise (45 CFR 164.316(b)(2)(i)).
+    #[arg(long, value_name = "DAYS", default_value_t = 2193, help_heading = "What is recorded",
+          value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub(crate) record_days: u32,
     /// Do not ask.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -148,6 +153,7 @@ fn change(
                 selection: asked(&selection),
                 key: &key,
                 record_folder: &options.records,
+                record_retention_days: options.record_days,
                 now: Timestamp::now,
             };
             let of = objects.len();

@@ -31,6 +31,9 @@ pub struct Change<'a> {
     pub key: &'a PrivateKey,
     /// Where a copy of each record is kept; it exists.
     pub record_folder: &'a Path,
+    /// How long the store keeps the records, in days. Buckets may refuse what is locked for less or for
+    /// longer than their evidence, so it is not made to fit what the records speak of.
+    pub record_retention_days: u32,
     /// Now, by the operator's clock.
     pub now: fn() -> Timestamp,
 }

@@ -11,9 +11,6 @@ use md5::{Digest as _, Md5};
 
 use super::{Change, HoldError};
 
-/// Six years: 45 CFR 164.316(b)(2)(i).
-const RECORD_RETENTION: SignedDuration = SignedDuration::from_hours(24 * 2192);
-
 /// Signs a record, writes it here and stores it; returns its digest and the local file. First here: what
 /// the store then refuses is still known.
 pub(super) async fn keep(
@@ -27,11 +24,7 @@ pub(super) async fn keep(
         fs::write(path, bytes).map_err(|error| HoldError::File(path.clone(), error))?;
     }
     let now = change.store.server_now().unwrap_or_else(change.now);
-    let wanted = now + RECORD_RETENTION;
-    // At least as long as what it speaks of.
-    let wanted = change
-        .retain_until
-        .map_or(wanted, |until| until.max(wanted));
+    let wanted = now + SignedDuration::from_hours(24 * i64::from(change.record_retention_days));
     let retain_until = Timestamp::from_second(wanted.as_second() + 1).unwrap_or(wanted);
     let prefix = &change.store.options().prefix;
     let path = format!("{prefix}{}", record.path());

@@ -77,6 +77,7 @@ fn change<'a>(
         selection: BTreeMap::from([("host".to_owned(), "srv-1".to_owned())]),
         key,
         record_folder: folder,
+        record_retention_days: 2193,
         now: Timestamp::now,
     }
 }

@@ -122,7 +122,7 @@ locals {
     }])
   } }
 
-  # Holds and extensions, for the whole bucket; neither puts objects.
+  # Holds and extensions, for the whole bucket, and the signed records of them; no evidence.
   operations_policy = {
     Version = "2012-10-17"
     Statement = concat([
@@ -150,10 +150,16 @@ locals {
         ]
         Resource = "${local.bucket_arn}/${var.prefix}*"
       },
+      {
+        Sid      = "KeepRecords"
+        Effect   = "Allow"
+        Action   = "s3:PutObject"
+        Resource = "${local.bucket_arn}/${var.prefix}records/*"
+      },
       ], [for key in compact([var.kms_key_arn]) : {
         Sid       = "ReadThroughTheKey"
         Effect    = "Allow"
-        Action    = "kms:Decrypt"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = key
         Condition = { StringLike = { "kms:ViaService" = local.through_s3 } }
     }])
