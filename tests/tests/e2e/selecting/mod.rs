@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
+use tests::clinic::{Clinic, Role};
 use tests::servers::{Kind, Server};
 use tests::tools;
 
+use crate::incident::document;
 use ground::{BUCKET, Ground, digests, in_sandbox, start};
 
 /// Forty incidents in four hours of custody, one with artifacts, one more that no custody covers yet, and
@@ -53,6 +55,24 @@ fn assert_lists(ground: &Ground) {
     assert_eq!(ground.incidents(&["--severity", "HIGH"]).len(), 42);
     assert_eq!(ground.incidents(&["--text", "inc-open"]), ["INC-OPEN"]);
     assert_eq!(ground.incidents(&["--to", "2020-01"]).len(), 0);
+    let csv = ground.run("list", &["--csv"]).stdout;
+    let csv = String::from_utf8(csv).unwrap();
+    assert!(csv.starts_with("client_id,host_id,"), "{csv}");
+    assert_eq!(csv.lines().count(), 1 + 42);
+    let table = ground.run("list", &["--host", "srv-2"]);
+    let said = String::from_utf8(table.stdout).unwrap();
+    assert!(said.starts_with("DETECTED "), "{said}");
+    assert!(
+        said.contains("backup_failure") && said.lines().count() == 2,
+        "{said}"
+    );
+    let told = String::from_utf8(table.stderr).unwrap();
+    assert!(
+        told.contains("1 by the word of custody, 0 read themselves"),
+        "{told}"
+    );
+    let refused = ground.run("list", &["--control", "backup"]);
+    assert_eq!(refused.status.code(), Some(1));
     let (code, json) = ground.list(&["--kind", "custody"]);
     assert_eq!((code, json["bundles"].as_array().unwrap().len()), (0, 5));
 }
@@ -246,4 +266,45 @@ async fn a_pull_that_was_killed_goes_on_where_it_was() {
     let fetched = fetches() - dead;
     assert!(fetched < 14 + 100 - 30, "{fetched} fetches");
     assert_eq!(digests(&again), whole);
+}
+
+/// Custody as an agent makes it, across a stop, in the words of a host's own configuration.
+#[test]
+fn what_real_daemons_sealed_is_listed_pulled_and_checked() {
+    let test = "what_real_daemons_sealed_is_listed_pulled_and_checked";
+    let mut clinic = Clinic::new();
+    for (run, names) in [["INC-1", "INC-2"], ["INC-3", "INC-4"]].iter().enumerate() {
+        clinic.start(Role::Agent);
+        clinic.start(Role::Uploader);
+        clinic.drop_document(&format!("{run}.json"), &document(names[0]));
+        let files: [(&str, &[u8]); 1] = [("run log.txt", b"what happened")];
+        clinic.drop_folder(&run.to_string(), &document(names[1]), &files);
+        clinic.wait_until("everything to be confirmed", Clinic::is_confirmed);
+        clinic.wind_down();
+    }
+    let key = clinic.public_key_file();
+    let place = ["--destination", "main", "--key", key.to_str().unwrap()];
+    let listed = clinic.cli_json(&[&["list", "--json"], &place[..]].concat());
+    let rows = listed["bundles"].as_array().unwrap();
+    assert_eq!(rows.len(), 4, "{listed:#}");
+    assert!(rows.iter().all(|row| row["listed_by"].is_string()));
+    let out = clinic.dir.path().join("pulled");
+    let arguments = ["pull", "--out", out.to_str().unwrap(), "--sla-missed"];
+    let none = clinic.cli(&[&arguments[..], &place].concat());
+    assert_eq!(none.status.code(), Some(0), "{none:?}");
+    std::fs::remove_dir_all(&out).unwrap();
+    let pulled = clinic.cli(&[&arguments[..3], &place].concat());
+    assert_eq!(pulled.status.code(), Some(0), "{pulled:?}");
+    let Some(cosign) = tools::for_script(test) else {
+        return;
+    };
+    let checked = std::process::Command::new(out.join("verify.sh"))
+        .arg(&key)
+        .env("COSIGN", cosign)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert_eq!(checked.status.code(), Some(0), "{said}");
+    assert!(said.contains("2 artifacts"), "{said}");
+    assert!(said.contains("4 answer the question"), "{said}");
 }
