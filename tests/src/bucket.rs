@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::types::ObjectLockMode;
-use evidence::bundle::VerifiedBundle;
+use evidence::bundle::{Kind, VerifiedBundle};
+use evidence::custody::Custody;
 use evidence::digest::Sha256;
 use evidence::keys::PublicKey;
 
@@ -36,6 +37,7 @@ pub async fn judge(client: &Client, bucket: &str, keys: &[PublicKey]) -> Judged 
     let mut chains: BTreeMap<String, BTreeMap<u64, Link>> = BTreeMap::new();
     let mut resealed: BTreeSet<Sha256> = BTreeSet::new();
     let mut predecessors = Vec::new();
+    let mut custody: BTreeMap<String, BTreeMap<u64, Custody>> = BTreeMap::new();
     for (key, bytes) in objects.iter().filter(|(key, _)| is_bundle(key)) {
         let Some(signature) = objects.get(&format!("{key}.bundle")) else {
             judged.problems.push(format!("{key} has no signature"));
@@ -62,6 +64,18 @@ pub async fn judge(client: &Client, bucket: &str, keys: &[PublicKey]) -> Judged 
         }
         resealed.extend(header.reseals.as_ref().map(|r| r.sha256));
         predecessors.extend(header.chain.predecessor.clone());
+        if header.kind == Kind::Custody {
+            match Custody::read(&bundle) {
+                Err(error) => judged.problems.push(format!("{key}: {error}")),
+                // One that only says another again covers nothing of its own chain.
+                Ok(_) if header.reseals.is_some() => {}
+                Ok(said) => {
+                    let of_chain: &mut BTreeMap<u64, Custody> =
+                        custody.entry(header.chain.chain_id.clone()).or_default();
+                    of_chain.insert(header.chain.sequence, said);
+                }
+            }
+        }
         let link = Link {
             sha256: bundle.sha256(),
             previous: header.chain.previous_sha256,
@@ -112,8 +126,52 @@ pub async fn judge(client: &Client, bucket: &str, keys: &[PublicKey]) -> Judged 
             ));
         }
     }
+    for (id, said) in &custody {
+        if let Some(chain) = chains.get(id) {
+            let wrong = wrong_with_custody(chain, said);
+            let wrong = wrong.into_iter().map(|w| format!("chain {id}: {w}"));
+            judged.problems.extend(wrong);
+        }
+    }
     judged.chains = chains.into_keys().collect();
     judged
+}
+
+/// Each place is covered once and is what custody says; no object is named twice.
+fn wrong_with_custody(chain: &BTreeMap<u64, Link>, said: &BTreeMap<u64, Custody>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut covered = 0;
+    let mut named = BTreeSet::new();
+    for (sequence, custody) in said {
+        if let Some(covers) = custody.covers {
+            // Custody may be what another bundle says again, elsewhere.
+            let is_whole = (covered + 1..covers.from_sequence).all(|s| chain.contains_key(&s));
+            if covers.from_sequence <= covered || (covers.from_sequence > covered + 1 && is_whole) {
+                wrong.push(format!(
+                    "custody at {sequence} begins at {}, and {covered} was the last that was covered",
+                    covers.from_sequence
+                ));
+            }
+            covered = covers.to_sequence;
+        }
+        for entry in &custody.sealed {
+            if chain
+                .get(&entry.sequence)
+                .is_some_and(|link| link.sha256 != entry.sha256)
+            {
+                wrong.push(format!(
+                    "custody at {sequence} says otherwise of {}",
+                    entry.sequence
+                ));
+            }
+        }
+        for entry in &custody.confirmed {
+            if !named.insert((&entry.uri, &entry.version_id)) {
+                wrong.push(format!("custody at {sequence} names {} again", entry.uri));
+            }
+        }
+    }
+    wrong
 }
 
 fn is_bundle(key: &str) -> bool {
