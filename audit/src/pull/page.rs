@@ -48,7 +48,7 @@ pub(super) fn page(
         "</style>\n</head>\n<body>\n<main>\n<h1>Pulled evidence</h1>\n<p>From " (source) ": "
         (count(Why::Asked)) " bundles that were asked for, " (count(Why::Custody)) " custody bundles, "
         (count(Why::Rotation)) " rotations of keys.</p>\n"
-        "<p><strong>Nothing on this page is proof.</strong> Check the folder with the public key that you were given by another way, "
+        "<p><strong>Nothing on this page is proof</strong>, and a verify.sh that somebody else put here may say anything: use one of your own, with --folder, if you did not pull this yourself. Check the folder with the public key that you were given by another way, "
         "never with one from this folder:</p>\n<pre>./verify.sh YOUR-KEY.pub</pre>\n"
         "<p>It needs cosign (3.1.3 or later, or 2.6.5 or later), jq and sha256sum. What it checks, and what it cannot see, "
         "stands at its beginning. What the store said of locks and dates is in store.json: the word of whoever pulled.</p>\n"

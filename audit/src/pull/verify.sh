@@ -3,6 +3,10 @@
 #
 #   verify.sh [--folder FOLDER] [--interval MINUTES] [--host CLIENT/HOST] KEY...
 #
+# Whoever forges a folder can forge the script in it, too. If you did not pull the folder yourself, run
+# a copy of your own with --folder: one from a folder that you pulled, or audit/src/pull/verify.sh of the
+# program's source.
+#
 # KEY is a public key file (PEM) that you were given by another way than this folder, or its
 # fingerprint, sha256:…. One of the two is required. A key that lies in this folder is never trusted:
 # with a fingerprint, the copy in keys/ is used only if that is its fingerprint.
