@@ -85,7 +85,7 @@ fn one(bench: &mut Bench<'_>, chain: &Chain) -> Result<(), LedgerError> {
             && !before.digests.is_empty()
             && !before.digests.contains(previous)
         {
-            let (code, level) = if bench.is_resealed(previous)? {
+            let (code, level) = if bench.is_resealed(chain.host(), previous)? {
                 (Code::Resealed, Level::Note)
             } else {
                 (Code::LinkBroken, Level::Failed)
@@ -123,7 +123,7 @@ fn one(bench: &mut Bench<'_>, chain: &Chain) -> Result<(), LedgerError> {
     if !here.digests.is_empty() {
         settle(bench, &here);
     }
-    let claimed = claimed(bench, &chain.chain_id)?;
+    let claimed = claimed(bench, chain)?;
     if claimed > here.sequence {
         let missing = (here.sequence + 1, claimed);
         gap(bench, chain, missing, None, &mut unproven)?;
@@ -138,25 +138,27 @@ fn settle(bench: &mut Bench<'_>, place: &Place) {
     }
 }
 
-/// The last place of a chain that anything speaks of.
-fn claimed(bench: &Bench<'_>, chain: &str) -> Result<u64, LedgerError> {
+/// The last place of a chain that anything of its host speaks of.
+fn claimed(bench: &Bench<'_>, chain: &Chain) -> Result<u64, LedgerError> {
     let mut last = 0;
     for query in [
         "SELECT max(sealed.sequence) FROM sealed JOIN bundle USING (bundle_rowid)
-         WHERE sealed.chain_id = ?1 AND is_trusted = 1",
+         WHERE sealed.chain_id = ?1 AND is_trusted = 1 AND client_id = ?2 AND host_id = ?3",
         "SELECT max(confirmed.sequence) FROM confirmed JOIN bundle USING (bundle_rowid)
-         WHERE confirmed.chain_id = ?1 AND is_trusted = 1",
+         WHERE confirmed.chain_id = ?1 AND is_trusted = 1 AND client_id = ?2 AND host_id = ?3",
         "SELECT max(previous_sequence) FROM custody JOIN bundle USING (bundle_rowid)
-         WHERE previous_chain = ?1 AND is_trusted = 1",
+         WHERE previous_chain = ?1 AND is_trusted = 1 AND client_id = ?2 AND host_id = ?3",
         // What follows an end is a chain of its own, so the end is known from it.
         "SELECT max(predecessor_sequence) FROM bundle
-         WHERE predecessor_chain = ?1 AND is_trusted = 1",
+         WHERE predecessor_chain = ?1 AND is_trusted = 1 AND client_id = ?2 AND host_id = ?3",
     ] {
         let found: Option<i64> = bench
             .ledger
             .sql()
             .prepare_cached(query)?
-            .query_row([chain], |row| row.get(0))
+            .query_row([&chain.chain_id, &chain.client_id, &chain.host_id], |row| {
+                row.get(0)
+            })
             .optional()?
             .flatten();
         last = last.max(found.unwrap_or(0).unsigned_abs());
@@ -180,10 +182,10 @@ fn gap(
     for sequence in from..=to {
         let digest = match next.filter(|_| sequence == to) {
             Some(digest) => Some(digest.to_vec()),
-            None => stated(bench, &chain.chain_id, sequence)?,
+            None => stated(bench, chain, sequence)?,
         };
         let resealed = match &digest {
-            Some(digest) => bench.is_resealed(digest)?,
+            Some(digest) => bench.is_resealed(chain.host(), digest)?,
             None => false,
         };
         if !resealed {
@@ -208,15 +210,24 @@ fn gap(
 }
 
 /// The digest that custody states for a place.
-fn stated(bench: &Bench<'_>, chain: &str, sequence: u64) -> Result<Option<Vec<u8>>, LedgerError> {
+fn stated(bench: &Bench<'_>, chain: &Chain, sequence: u64) -> Result<Option<Vec<u8>>, LedgerError> {
     Ok(bench
         .ledger
         .sql()
         .prepare_cached(
             "SELECT sealed.sha256 FROM sealed JOIN bundle USING (bundle_rowid)
-             WHERE sealed.chain_id = ?1 AND sealed.sequence = ?2 AND is_trusted = 1 LIMIT 1",
+             WHERE sealed.chain_id = ?1 AND sealed.sequence = ?2 AND is_trusted = 1
+               AND client_id = ?3 AND host_id = ?4 LIMIT 1",
         )?
-        .query_row(params![chain, int(sequence)], |row| row.get(0))
+        .query_row(
+            params![
+                chain.chain_id,
+                int(sequence),
+                chain.client_id,
+                chain.host_id
+            ],
+            |row| row.get(0),
+        )
         .optional()?)
 }
 

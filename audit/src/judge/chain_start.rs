@@ -122,8 +122,8 @@ fn bench_of(
             )
         };
     };
-    let there = bench.digests_at(before, *sequence)?;
-    if !there.contains(sha256) && !bench.is_resealed(sha256)? {
+    let there = bench.digests_at(chain.host(), before, *sequence)?;
+    if !there.contains(sha256) && !bench.is_resealed(chain.host(), sha256)? {
         let may_be_there = !bench.is_listed
             || there.is_empty() && bench.unproven(&chain.client_id, &chain.host_id, before)? > 0;
         let level = if may_be_there {

@@ -163,7 +163,9 @@ fn previous(
     let (level, message) = match &stated.previous {
         Some(named) if before.is_some() && is_before(named) => return Ok(()),
         Some((named, sequence, sha256)) => {
-            let is_there = bench.digests_at(named, *sequence)?.contains(sha256);
+            let is_there = bench
+                .digests_at(chain.host(), named, *sequence)?
+                .contains(sha256);
             if is_there && before.is_none() {
                 return Ok(());
             }

@@ -172,6 +172,11 @@ struct Chain {
 }
 
 impl Chain {
+    /// Whose it is.
+    fn host(&self) -> (&str, &str) {
+        (&self.client_id, &self.host_id)
+    }
+
     fn subject(&self) -> Subject {
         Subject {
             client_id: Some(self.client_id.clone()),
@@ -279,29 +284,36 @@ impl<'a> Bench<'a> {
         Ok(found.is_some())
     }
 
-    /// Whether a trusted bundle says again the one with this digest.
-    fn is_resealed(&self, sha256: &[u8]) -> Result<bool, LedgerError> {
+    /// Whether a trusted bundle of this host says again the one with this digest. Of its own only: nobody
+    /// excuses what another host lacks.
+    fn is_resealed(&self, host: (&str, &str), sha256: &[u8]) -> Result<bool, LedgerError> {
         let found: Option<i64> = self
             .ledger
             .sql()
             .prepare_cached(
-                "SELECT 1 FROM bundle WHERE reseals_sha256 = ?1 AND is_trusted = 1 LIMIT 1",
+                "SELECT 1 FROM bundle WHERE reseals_sha256 = ?1 AND is_trusted = 1
+                   AND client_id = ?2 AND host_id = ?3 LIMIT 1",
             )?
-            .query_row([sha256], |row| row.get(0))
+            .query_row(params![sha256, host.0, host.1], |row| row.get(0))
             .optional()?;
         Ok(found.is_some())
     }
 
-    /// The digests of the trusted bundles at a place.
-    fn digests_at(&self, chain: &str, sequence: u64) -> Result<Vec<Vec<u8>>, LedgerError> {
+    /// The digests of the trusted bundles of this host at a place.
+    fn digests_at(
+        &self,
+        host: (&str, &str),
+        chain: &str,
+        sequence: u64,
+    ) -> Result<Vec<Vec<u8>>, LedgerError> {
         let mut statement = self.ledger.sql().prepare_cached(
             "SELECT DISTINCT sha256 FROM bundle
-             WHERE chain_id = ?1 AND sequence = ?2 AND is_trusted = 1",
+             WHERE chain_id = ?1 AND sequence = ?2 AND is_trusted = 1
+               AND client_id = ?3 AND host_id = ?4",
         )?;
+        let sequence = crate::ledger::int(sequence);
         let digests = statement
-            .query_map(params![chain, crate::ledger::int(sequence)], |row| {
-                row.get(0)
-            })?
+            .query_map(params![chain, sequence, host.0, host.1], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         Ok(digests)
     }

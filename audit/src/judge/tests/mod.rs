@@ -403,6 +403,45 @@ fn a_bundle_that_is_said_again_fills_the_place_of_the_first() {
 }
 
 #[test]
+fn no_host_excuses_or_accuses_another() {
+    // Another host, with a key of its own, says that it resealed what this one lacks, and names an end of
+    // this one's chain that never was.
+    let (mut host, mut shelf) = good();
+    let lost = host.probe(&mut shelf);
+    let at = host.head.clone().unwrap();
+    host.probe(&mut shelf);
+    shelf.remove(&lost);
+    let mut rogue = Host::new("rogue", other_key());
+    rogue.restart(
+        Some(ChainPosition {
+            sequence: 99,
+            sha256: Sha256::of(b"never was"),
+            ..at.clone()
+        }),
+        began(ChainStart::SpoolLost),
+    );
+    rogue.reseals = Some(Reseals {
+        bundle_id: lost,
+        sha256: at.sha256,
+    });
+    rogue.probe(&mut shelf);
+    rogue.custody(&mut shelf);
+    let said = judged_by(&shelf, &trusting(&[key(), other_key()]), &by_default());
+    let gaps: Vec<_> = said
+        .findings
+        .iter()
+        .filter(|f| f.code == crate::code::Code::Gap)
+        .collect();
+    assert_eq!(gaps.len(), 1, "{:#?}", said.findings);
+    assert_eq!(gaps[0].subject.host_id.as_deref(), Some("h"));
+    assert_eq!(gaps[0].subject.sequence, Some(6));
+    assert!(
+        said.of(Level::Failed)
+            .contains("chain_start/predecessor_missing")
+    );
+}
+
+#[test]
 fn a_chain_begins_where_another_ended_or_is_asked_why() {
     type Case = (
         Option<u64>,
