@@ -232,12 +232,18 @@ impl Host {
         id
     }
 
+    /// The next custody confirms nothing of what was stored so far.
+    pub fn forget_confirmed(&mut self) {
+        self.confirmed.clear();
+    }
+
     /// Time passes.
     pub fn pass_mins(&mut self, mins: i64) {
         self.now += SignedDuration::from_mins(mins);
     }
 
-    fn seal(&mut self, shelf: &mut Shelf, kind: Kind, body: &impl Serialize) -> String {
+    /// Seals and stores a bundle with this body; its name.
+    pub fn seal(&mut self, shelf: &mut Shelf, kind: Kind, body: &impl Serialize) -> String {
         self.number += 1;
         let bundle_id = BundleId::new(evidence::chain::utc_day(self.now), self.number);
         let path = object_path(

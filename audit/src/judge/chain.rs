@@ -209,7 +209,7 @@ fn gap(
     }
 }
 
-/// The digest that custody states for a place.
+/// The digest that custody, or a chain that follows, states for a place.
 fn stated(bench: &Bench<'_>, chain: &Chain, sequence: u64) -> Result<Option<Vec<u8>>, LedgerError> {
     Ok(bench
         .ledger
@@ -217,6 +217,14 @@ fn stated(bench: &Bench<'_>, chain: &Chain, sequence: u64) -> Result<Option<Vec<
         .prepare_cached(
             "SELECT sealed.sha256 FROM sealed JOIN bundle USING (bundle_rowid)
              WHERE sealed.chain_id = ?1 AND sealed.sequence = ?2 AND is_trusted = 1
+               AND client_id = ?3 AND host_id = ?4
+             UNION ALL
+             SELECT custody.previous_sha256 FROM custody JOIN bundle USING (bundle_rowid)
+             WHERE previous_chain = ?1 AND previous_sequence = ?2 AND is_trusted = 1
+               AND client_id = ?3 AND host_id = ?4
+             UNION ALL
+             SELECT predecessor_sha256 FROM bundle
+             WHERE predecessor_chain = ?1 AND predecessor_sequence = ?2 AND is_trusted = 1
                AND client_id = ?3 AND host_id = ?4 LIMIT 1",
         )?
         .query_row(

@@ -1,11 +1,12 @@
 //! Is each place of a chain covered by exactly one custody bundle, and do these follow each other?
 
+use rusqlite::params;
 use serde_json::Value;
 
 use super::{Bench, Chain, number, places, short};
 use crate::code::Code;
 use crate::finding::{Check, Level, Subject};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, int};
 
 /// Totals that never go back; what waits to be confirmed may.
 const RISING: [&str; 8] = [
@@ -49,6 +50,7 @@ fn one(bench: &mut Bench<'_>, chain: &Chain) -> Result<(), LedgerError> {
            covers_to, previous_chain, previous_sequence, custody.previous_sha256, started_at_us, rest
          FROM custody JOIN bundle USING (bundle_rowid)
          WHERE client_id = ?1 AND host_id = ?2 AND chain_id = ?3 AND is_trusted = 1
+           AND reseals_sha256 IS NULL
          ORDER BY bundle.sequence, bundle.sha256, bundle.path",
     )?;
     let mut rows = statement.query([&chain.client_id, &chain.host_id, &chain.chain_id])?;
@@ -57,7 +59,7 @@ fn one(bench: &mut Bench<'_>, chain: &Chain) -> Result<(), LedgerError> {
     while let Some(row) = rows.next()? {
         let stated = stated(row, chain)?;
         if let Some((from, to)) = stated.covers {
-            cover(bench, &stated, (from, to), &mut next, missed)?;
+            cover(bench, chain, &stated, (from, to), &mut next, missed)?;
         }
         previous(bench, chain, &stated, before.as_ref(), missed)?;
         if let Some(before) = &before {
@@ -73,7 +75,24 @@ fn one(bench: &mut Bench<'_>, chain: &Chain) -> Result<(), LedgerError> {
         }
         before = Some(stated);
     }
-    tail(bench, chain, next, before.is_some(), missed)
+    let mut has_custody = before.is_some();
+    if let Some(to) = covered_again_to(bench, chain)?
+        && to >= next
+        && is_covered_again(bench, chain, (next, to))?
+    {
+        bench.book.pass(Check::Custody, to - next + 1);
+        bench.book.note(
+            Check::Custody,
+            Code::Resealed,
+            chain.at(next),
+            format!(
+                "{} are covered by custody that was said again",
+                places(next, to)
+            ),
+        )?;
+        (next, has_custody) = (to + 1, true);
+    }
+    tail(bench, chain, next, has_custody, missed)
 }
 
 fn stated(row: &rusqlite::Row<'_>, chain: &Chain) -> rusqlite::Result<Stated> {
@@ -107,12 +126,24 @@ fn stated(row: &rusqlite::Row<'_>, chain: &Chain) -> rusqlite::Result<Stated> {
 
 fn cover(
     bench: &mut Bench<'_>,
+    chain: &Chain,
     stated: &Stated,
     (from, to): (u64, u64),
     next: &mut u64,
     missed: Level,
 ) -> Result<(), LedgerError> {
-    if from > *next {
+    if from > *next && is_covered_again(bench, chain, (*next, from - 1))? {
+        bench.book.pass(Check::Custody, from - *next);
+        bench.book.note(
+            Check::Custody,
+            Code::Resealed,
+            stated.subject.clone(),
+            format!(
+                "custody that was said again, since its key was taken, covers {}",
+                places(*next, from - 1)
+            ),
+        )?;
+    } else if from > *next {
         let (first, last) = (*next, from - 1);
         bench.book.count(Check::Custody, missed, last - first + 1);
         bench.book.say(
@@ -147,6 +178,59 @@ fn cover(
     Ok(())
 }
 
+/// The last place of this chain that custody covers which was resealed.
+fn covered_again_to(bench: &Bench<'_>, chain: &Chain) -> Result<Option<u64>, LedgerError> {
+    let last: Option<i64> = bench
+        .ledger
+        .sql()
+        .prepare_cached(
+            "SELECT max(sealed.sequence)
+             FROM bundle AS again JOIN sealed USING (bundle_rowid)
+             JOIN bundle AS there ON there.sha256 = sealed.sha256 AND there.is_trusted = 1
+               AND there.chain_id = ?3 AND there.sequence = sealed.sequence
+               AND there.client_id = ?1 AND there.host_id = ?2
+             WHERE again.client_id = ?1 AND again.host_id = ?2 AND again.is_trusted = 1
+               AND again.reseals_sha256 IS NOT NULL",
+        )?
+        .query_row([&chain.client_id, &chain.host_id, &chain.chain_id], |row| {
+            row.get(0)
+        })?;
+    Ok(last.map(i64::unsigned_abs))
+}
+
+/// Whether custody that was resealed covers these places. It speaks of the chain in which it was said first,
+/// which is known by the bundles that it lists.
+fn is_covered_again(
+    bench: &Bench<'_>,
+    chain: &Chain,
+    (first, last): (u64, u64),
+) -> Result<bool, LedgerError> {
+    let covered: i64 = bench
+        .ledger
+        .sql()
+        .prepare_cached(
+            "SELECT count(DISTINCT sealed.sequence)
+             FROM bundle AS again JOIN sealed USING (bundle_rowid)
+             JOIN bundle AS there ON there.sha256 = sealed.sha256 AND there.is_trusted = 1
+               AND there.chain_id = ?3 AND there.sequence = sealed.sequence
+               AND there.client_id = ?1 AND there.host_id = ?2
+             WHERE again.client_id = ?1 AND again.host_id = ?2 AND again.is_trusted = 1
+               AND again.reseals_sha256 IS NOT NULL
+               AND sealed.sequence BETWEEN ?4 AND ?5",
+        )?
+        .query_row(
+            params![
+                chain.client_id,
+                chain.host_id,
+                chain.chain_id,
+                int(first),
+                int(last)
+            ],
+            |row| row.get(0),
+        )?;
+    Ok(covered.unsigned_abs() == last - first + 1)
+}
+
 /// The one before it is the one that it names.
 fn previous(
     bench: &mut Bench<'_>,
@@ -166,7 +250,8 @@ fn previous(
             let is_there = bench
                 .digests_at(chain.host(), named, *sequence)?
                 .contains(sha256);
-            if is_there && before.is_none() {
+            // Its key was taken, and another bundle says it again.
+            if bench.is_resealed(chain.host(), sha256)? || is_there && before.is_none() {
                 return Ok(());
             }
             let what = format!("place {sequence} of chain {named} with {}", short(sha256));

@@ -15,20 +15,35 @@ struct Line {
 }
 
 pub(super) fn judge(bench: &mut Bench<'_>) -> Result<(), LedgerError> {
+    lines(
+        bench,
+        "there.chain_id = sealed.chain_id AND there.sequence = sealed.sequence",
+        "stating.reseals_sha256 IS NULL",
+    )?;
+    // What was resealed speaks of another chain than its own.
+    lines(
+        bench,
+        "there.sha256 = sealed.sha256",
+        "stating.reseals_sha256 IS NOT NULL",
+    )
+}
+
+/// Every line of custody bundles of which `these` is true, with the bundle that is `found` so.
+fn lines(bench: &mut Bench<'_>, found: &str, these: &str) -> Result<(), LedgerError> {
     // Where two bundles claim one place, the one with the stated digest comes first.
-    let mut statement = bench.ledger.sql().prepare_cached(
+    let query = format!(
         "SELECT stating.client_id, stating.host_id, sealed.chain_id, sealed.sequence,
            sealed.bundle_id, sealed.sha256, sealed.kind, sealed.generated_at_us, sealed.incident,
            there.bundle_id, there.sha256, there.kind, there.generated_at_us, there.incident,
            stating.bundle_rowid
          FROM bundle AS stating JOIN sealed USING (bundle_rowid)
-         LEFT JOIN bundle AS there ON there.chain_id = sealed.chain_id
-           AND there.sequence = sealed.sequence AND there.is_trusted = 1
+         LEFT JOIN bundle AS there ON {found} AND there.is_trusted = 1
            AND there.client_id = stating.client_id AND there.host_id = stating.host_id
-         WHERE stating.is_trusted = 1
+         WHERE stating.is_trusted = 1 AND {these}
          ORDER BY stating.client_id, stating.host_id, stating.chain_id, stating.sequence,
-           stating.bundle_rowid, sealed.sequence, there.sha256 IS NOT sealed.sha256, there.path",
-    )?;
+           stating.bundle_rowid, sealed.sequence, there.sha256 IS NOT sealed.sha256, there.path"
+    );
+    let mut statement = bench.ledger.sql().prepare_cached(&query)?;
     let mut rows = statement.query([])?;
     let mut last: Option<(i64, u64)> = None;
     while let Some(row) = rows.next()? {

@@ -579,6 +579,11 @@ impl Ledger {
                 us(custody.agent.started_at),
                 rest.to_string(),
             ])?;
+        // What was resealed speaks of the chain of the bundle that it says again, and does not name it.
+        let chain_id = match bundle.header().reseals {
+            Some(_) => "",
+            None => &bundle.header().chain.chain_id,
+        };
         for entry in &custody.sealed {
             self.sql()
                 .prepare_cached(
@@ -588,7 +593,7 @@ impl Ledger {
                 )?
                 .execute(params![
                     rowid,
-                    bundle.header().chain.chain_id,
+                    chain_id,
                     int(entry.sequence),
                     entry.bundle_id,
                     entry.sha256.as_bytes().as_slice(),

@@ -78,6 +78,7 @@ CREATE INDEX bundle_by_path ON bundle (path);
 CREATE INDEX bundle_by_place ON bundle (chain_id, sequence);
 CREATE INDEX bundle_in_order ON bundle (client_id, host_id, chain_id, sequence, sha256);
 CREATE INDEX bundle_by_digest ON bundle (sha256);
+CREATE INDEX bundle_by_predecessor ON bundle (predecessor_chain) WHERE predecessor_chain IS NOT NULL;
 CREATE INDEX bundle_by_reseal ON bundle (reseals_sha256) WHERE reseals_sha256 IS NOT NULL;
 CREATE INDEX bundle_by_resealed ON bundle (reseals_bundle_id) WHERE reseals_bundle_id IS NOT NULL;
 CREATE INDEX bundle_in_doubt ON bundle (state) WHERE state <> 'verified';
@@ -105,9 +106,10 @@ CREATE TABLE custody (
   started_at_us     INTEGER NOT NULL,    -- the agent's start
   rest              TEXT NOT NULL        -- JSON {quarantined, duplicates, totals, agent, clock_events, destinations}
 ) STRICT;
+CREATE INDEX custody_by_previous ON custody (previous_chain, previous_sequence);
 CREATE TABLE sealed (
   bundle_rowid    INTEGER NOT NULL REFERENCES bundle ON DELETE CASCADE,
-  chain_id        TEXT NOT NULL,
+  chain_id        TEXT NOT NULL,         -- empty in a custody that was resealed: that of the earlier one
   sequence        INTEGER NOT NULL,
   bundle_id       TEXT NOT NULL,
   sha256          BLOB NOT NULL,

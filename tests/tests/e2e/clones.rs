@@ -379,4 +379,5 @@ fn custody_in_conflict_is_said_again_and_covers_nothing_twice() {
     assert_eq!(clone.fsck(Level::Note, true), Vec::<String>::new());
     let judged = shared.judge(&[&original.public]);
     assert_eq!(judged.problems, Vec::<String>::new());
+    shared.assert_audited(&original, 0);
 }

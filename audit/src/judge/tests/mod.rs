@@ -403,6 +403,40 @@ fn a_bundle_that_is_said_again_fills_the_place_of_the_first() {
 }
 
 #[test]
+fn custody_that_is_said_again_covers_what_the_first_did() {
+    for has_custody_before in [false, true] {
+        let (mut host, mut shelf) = (Host::new("h", key()), Shelf::default());
+        host.probe(&mut shelf);
+        if has_custody_before {
+            host.custody(&mut shelf);
+            host.probe(&mut shelf);
+        }
+        let end = host.head.clone().unwrap();
+        let lost = host.custody(&mut shelf);
+        let at = host.head.clone().unwrap();
+        let file = format!("{lost}.json");
+        let first = shelf.of(&file).next().unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&first.bytes).unwrap();
+        shelf.remove(&lost);
+        // With custody before it, what lacks it is the open tail.
+        let is_open = judged(&shelf).verdict == Verdict::Passed;
+        assert_eq!(is_open, has_custody_before);
+        host.restart(Some(end), began(ChainStart::Forked));
+        host.reseals = Some(Reseals {
+            bundle_id: lost,
+            sha256: at.sha256,
+        });
+        let body = serde_json::json!({"custody": said["custody"]});
+        host.seal(&mut shelf, evidence::bundle::Kind::Custody, &body);
+        // What the host forgot when it began anew it would not have named again.
+        let mut after = host;
+        after.forget_confirmed();
+        after.custody(&mut shelf);
+        judged(&shelf).passes_with("custody/resealed");
+    }
+}
+
+#[test]
 fn no_host_excuses_or_accuses_another() {
     // Another host, with a key of its own, says that it resealed what this one lacks, and names an end of
     // this one's chain that never was.
