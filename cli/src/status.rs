@@ -12,8 +12,8 @@ use host::instance::{AGENT_LOCK, UPLOADER_LOCK};
 use host::owner::as_owner_of;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use spool::CustodyState;
 use spool::reader::Counts as SpoolCounts;
+use spool::{CustodyState, SpoolError};
 use uploader::delivery::{BlockedItem, Summary};
 
 use crate::arguments::StatusOptions;
@@ -104,7 +104,11 @@ pub(crate) fn spool_reader(settings: &Settings) -> Result<Option<spool::reader::
     if !path.exists() {
         return Ok(None);
     }
-    Ok(Some(spool::reader::Reader::open(&path)?))
+    match spool::reader::Reader::open(&path) {
+        // The agent is about to make it, for the first time.
+        Err(SpoolError::Older { found: 0, .. }) => Ok(None),
+        opened => Ok(Some(opened?)),
+    }
 }
 
 fn look(settings: &Settings) -> Result<Status> {
