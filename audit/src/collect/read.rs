@@ -15,7 +15,8 @@ use crate::source::{Source, SourceError};
 /// More versions of one key than this are not looked at: nobody has an honest reason for them.
 pub(super) const MOST_VERSIONS: usize = 100;
 /// Bundles of this size are read one at a time, so that many of them cost no more memory than one.
-const LARGE_BYTES: u64 = 2 << 20;
+/// Custody of a busy hour is one: parsed, it takes many times its size.
+const LARGE_BYTES: u64 = 256 << 10;
 
 /// What every reading task shares.
 pub(super) struct Reader {

@@ -97,13 +97,10 @@ impl Ledger {
             _temporary: temporary,
         };
         ledger.prepare(&path, origin)?;
+        // Judging is one transaction over everything: a journal in memory would grow with the bucket.
+        ledger.sql.pragma_update(None, "journal_mode", "WAL")?;
         // Losing a temporary file loses nothing.
-        let (journal, synchronous) = if is_temporary {
-            ("MEMORY", "OFF")
-        } else {
-            ("WAL", "NORMAL")
-        };
-        ledger.sql.pragma_update(None, "journal_mode", journal)?;
+        let synchronous = if is_temporary { "OFF" } else { "NORMAL" };
         ledger.sql.pragma_update(None, "synchronous", synchronous)?;
         Ok(ledger)
     }

@@ -292,9 +292,15 @@ fn bucket_check_prints_the_preflight_and_judges_it() {
     ));
     assert_eq!(clinic.cli(&["bucket", "check"]).status.code(), Some(2));
     clinic.sandbox.faults().clear();
-    clinic.sandbox.faults().add(sandbox::Fault::on(
-        "HeadBucket",
-        sandbox::Action::answer(403, "AccessDenied"),
-    ));
+    // A writer need not be allowed to list the bucket, as long as it may ask about it.
+    for operation in ["HeadBucket", "GetBucketVersioning"] {
+        let code = clinic.cli(&["bucket", "check"]).status.code();
+        assert_eq!(code, Some(0), "before {operation} is denied, too");
+        let denied = sandbox::Action::answer(403, "AccessDenied");
+        clinic
+            .sandbox
+            .faults()
+            .add(sandbox::Fault::on(operation, denied));
+    }
     assert_eq!(clinic.cli(&["bucket", "check"]).status.code(), Some(3));
 }
