@@ -67,6 +67,10 @@ fn count(value: &Value, counts: &mut BTreeMap<String, usize>) {
     match value {
         Value::Array(elements) => elements.iter().for_each(|e| count(e, counts)),
         Value::Object(members) => members.values().for_each(|m| count(m, counts)),
+        // There is one zero: RFC 8785, section 3.2.2.3, writes -0 as 0.
+        Value::Number(number) if number.as_f64() == Some(0.0) => {
+            *counts.entry("0".to_owned()).or_default() += 1;
+        }
         scalar => *counts.entry(scalar.to_string()).or_default() += 1,
     }
 }
