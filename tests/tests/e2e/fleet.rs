@@ -1,5 +1,7 @@
 //! Many hosts, one bucket: the same configuration file everywhere, one drop-in that says which host.
 
+use notify::event::ModifyKind;
+use notify::{EventKind, RecursiveMode, Watcher as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -59,11 +61,30 @@ async fn deliver(settings: &Settings) {
         fs::create_dir_all(folder).unwrap();
     }
     let receipts = places.receipts.clone();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Looking makes events, too; only files that come are of interest.
+        let came = |kind| {
+            matches!(
+                kind,
+                EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))
+            )
+        };
+        if event.map_or(true, |event| came(event.kind)) {
+            // Nobody listens once the receipt is there.
+            let _ = tell.send(());
+        }
+    })
+    .unwrap();
+    watcher
+        .watch(&receipts, RecursiveMode::NonRecursive)
+        .unwrap();
     let all_told = async move {
         // The bundle and its custody bundles: each object's confirmation is handed back.
         while confirmed(&receipts) == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            told.recv().await;
         }
+        drop(watcher);
     };
     let policy = Policy {
         receipt_linger: std::time::Duration::from_millis(1),
