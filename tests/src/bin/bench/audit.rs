@@ -1,19 +1,15 @@
-//! Benchmarks: what our programs need, beside what people would use otherwise, in one run.
-//!
-//! Machines are shared and noisy, so the ratios are what counts.
+//! What an audit costs, from a bucket and from a folder, beside stock cosign in a loop.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Parser, Subcommand};
 use evidence::custody::{ConfirmedEntry, ReportedBy};
 use evidence::digest::Sha256;
 use evidence::handover::Role;
 use evidence::keys::PrivateKey;
 use jiff::{SignedDuration, Timestamp};
-use nix::sys::resource::{UsageWho, getrusage};
 use sandbox::{Sandbox, SandboxOptions};
 use tests::clinic::BUCKET;
 use tests::cosign::{Cosign, Verdict};
@@ -21,131 +17,9 @@ use tests::kit::{DESTINATION, Host, Made, Shelf, Storing};
 use tests::servers::{self, REGION};
 use tokio::task::JoinSet;
 
-/// Benchmarks. Build with --release, the programs too.
-#[derive(Parser)]
-struct Arguments {
-    #[command(subcommand)]
-    which: Which,
-}
+use crate::{Row, beside, measured, resident_kb};
 
-#[derive(Subcommand)]
-enum Which {
-    /// Audit a bucket and a folder of many bundles; and verify a sample with stock cosign in a loop.
-    ///
-    /// Needs `msp-evidence` beside this program (cargo build --release -p cli), and cosign in
-    /// MSP_TEST_COSIGN.
-    Audit {
-        /// So many bundles, custody included.
-        #[arg(long, value_name = "N", default_value_t = 10_000)]
-        bundles: usize,
-        /// So many of them with cosign.
-        #[arg(long, value_name = "N", default_value_t = 100)]
-        sample: usize,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-fn main() -> ExitCode {
-    let Which::Audit {
-        bundles,
-        sample,
-        json,
-    } = Arguments::parse().which;
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let rows = audit(&runtime, bundles, sample);
-    if json {
-        let rows: Vec<_> = rows.iter().map(Row::to_json).collect();
-        println!("{:#}", serde_json::Value::from(rows));
-        return ExitCode::SUCCESS;
-    }
-    println!(
-        "{:<28} {:>9} {:>9} {:>10} {:>12} {:>11} {:>9} {:>5}",
-        "", "bundles", "seconds", "bundles/s", "CPU us/each", "memory kB", "requests", "exit"
-    );
-    for row in &rows {
-        row.print();
-    }
-    if let [.., folder, cosign] = rows.as_slice() {
-        let ratio = cosign.cpu_each_us() / folder.cpu_each_us();
-        println!("cosign needs {ratio:.0} times the CPU of the audit of a folder, for each bundle");
-    }
-    ExitCode::SUCCESS
-}
-
-/// One measurement of a program.
-struct Row {
-    what: &'static str,
-    bundles: usize,
-    wall: Duration,
-    cpu: Duration,
-    /// The most that the process had resident, looked at every 20 ms.
-    memory_kb: Option<u64>,
-    requests: Option<u64>,
-    exit: Option<i32>,
-}
-
-impl Row {
-    fn cpu_each_us(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.bundles as f64
-    }
-
-    fn print(&self) {
-        println!(
-            "{:<28} {:>9} {:>9.1} {:>10.0} {:>12.0} {:>11} {:>9} {:>5}",
-            self.what,
-            self.bundles,
-            self.wall.as_secs_f64(),
-            self.bundles as f64 / self.wall.as_secs_f64(),
-            self.cpu_each_us(),
-            self.memory_kb.map_or("-".to_owned(), |n| n.to_string()),
-            self.requests.map_or("-".to_owned(), |n| n.to_string()),
-            self.exit.map_or("-".to_owned(), |n| n.to_string()),
-        );
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "what": self.what,
-            "bundles": self.bundles,
-            "wall_secs": self.wall.as_secs_f64(),
-            "cpu_secs": self.cpu.as_secs_f64(),
-            "memory_kb": self.memory_kb,
-            "requests": self.requests,
-            "exit": self.exit,
-        })
-    }
-}
-
-/// Runs `work`, which waits for the processes that it starts, and measures these.
-fn measured(
-    what: &'static str,
-    bundles: usize,
-    work: impl FnOnce() -> (Option<i32>, Option<u64>),
-) -> Row {
-    let cpu = || {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-        let (user, system) = (usage.user_time(), usage.system_time());
-        let micros = (user.tv_sec() + system.tv_sec()) * 1_000_000;
-        Duration::from_micros(
-            u64::try_from(micros + user.tv_usec() + system.tv_usec()).unwrap_or(0),
-        )
-    };
-    let (before, began) = (cpu(), Instant::now());
-    let (exit, memory_kb) = work();
-    Row {
-        what,
-        bundles,
-        wall: began.elapsed(),
-        cpu: cpu() - before,
-        memory_kb,
-        requests: None,
-        exit,
-    }
-}
-
-fn audit(runtime: &tokio::runtime::Runtime, bundles: usize, sample: usize) -> Vec<Row> {
+pub(crate) fn audit(runtime: &tokio::runtime::Runtime, bundles: usize, sample: usize) -> Vec<Row> {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = runtime
         .block_on(Sandbox::start(SandboxOptions::with_bucket(BUCKET)))
@@ -318,25 +192,4 @@ async fn store(host: &mut Host, batch: &[Made], bucket: &Arc<Shelf>, copy: &Arc<
     for entry in laid {
         host.confirm(entry);
     }
-}
-
-/// The most that a process has had resident so far (proc_pid_status(5), VmHWM).
-fn resident_kb(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse().ok()
-}
-
-/// A program of ours, built as this one was.
-fn beside(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let program = own.with_file_name(name);
-    assert!(
-        Path::new(&program).exists(),
-        "{} is missing: build it as this program was built",
-        program.display()
-    );
-    program
 }
