@@ -25,6 +25,7 @@ use host::files::{self, FileError, FileMeta};
 
 use crate::folder::{Refusal, Taken};
 use crate::folder_drop::{ARTIFACTS, recorded_name};
+use crate::publish::{FOLDER_MODE, open_to_group};
 use crate::token::printable;
 
 /// Below the evidence folder, and so on its file system.
@@ -33,7 +34,6 @@ pub(crate) const STAGED: &str = ".staged";
 const QUEUE: usize = 64;
 const BUFFER_BYTES: usize = 256 << 10;
 const FILE_MODE: u32 = 0o640;
-const FOLDER_MODE: u32 = 0o2750;
 
 /// Called when a drop is staged, so that the daemon looks again.
 pub type Waker = Box<dyn Fn() + Send>;
@@ -97,7 +97,7 @@ impl Intake {
         let shared = Arc::new(Shared::default());
         let staged = evidence.join(STAGED);
         files::create_dir_durably(&staged)?;
-        std::fs::set_permissions(&staged, std::fs::Permissions::from_mode(FOLDER_MODE))?;
+        open_to_group(&staged)?;
         let stager = Stager {
             drop,
             staged,

@@ -22,7 +22,7 @@ use crate::intake::{STAGED, remove_staged};
 
 /// Owner writes, the hand-over group reads.
 const FILE_MODE: u32 = 0o640;
-const FOLDER_MODE: u32 = 0o2750;
+pub(crate) const FOLDER_MODE: u32 = 0o750;
 
 pub(crate) struct Publisher {
     evidence: PathBuf,
@@ -297,11 +297,6 @@ impl Publisher {
 
 /// Whatever the umask is, the hand-over group can look in.
 fn create_folders(root: &Path, full: &Path) -> Result<(), AgentError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| AgentError::Folder { path, source }
-    };
     let missing: Vec<&Path> = full
         .ancestors()
         .take_while(|p| *p != root)
@@ -311,11 +306,26 @@ fn create_folders(root: &Path, full: &Path) -> Result<(), AgentError> {
         DirBuilder::new()
             .mode(FOLDER_MODE)
             .create(path)
-            .map_err(failed(path))?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(FOLDER_MODE))
-            .map_err(failed(path))?;
+            .and_then(|()| open_to_group(path))
+            .map_err(|source| AgentError::Folder {
+                path: path.to_owned(),
+                source,
+            })?;
     }
     Ok(())
+}
+
+/// Gives a folder of ours [`FOLDER_MODE`], if the umask took some of it. Which group that is for, and
+/// setgid, the kernel takes from the parent (inode(7)), and they stay: the service may not set setgid
+/// itself (`RestrictSUIDSGID=`), nor needs to.
+pub(crate) fn open_to_group(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path)?.permissions().mode() & 0o7777;
+    let wanted = mode & 0o7000 | FOLDER_MODE;
+    if mode == wanted {
+        return Ok(());
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(wanted))
 }
 
 fn is_same(dir: &OwnedFd, id: &BundleId, bytes: &[u8], signature: &[u8]) -> bool {

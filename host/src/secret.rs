@@ -1,4 +1,5 @@
-//! The signing key's password: where it may come from, and in which order.
+//! Secrets on this host: the signing key's password, where it may come from and in which order, and
+//! what systemd hands over as credentials.
 //!
 //! Never a command line: arguments are readable by every user of the machine. The most protected
 //! source comes first, so that a forgotten environment variable cannot take its place.
@@ -13,6 +14,12 @@ use zeroize::Zeroizing;
 
 /// The name of the systemd credential (`LoadCredential=signing-key-password:…`).
 pub const CREDENTIAL_NAME: &str = "signing-key-password";
+/// The name of the systemd credential that is an AWS credentials file.
+pub const S3_CREDENTIAL_NAME: &str = "s3-credentials";
+/// Of a credential that our units load from an encrypted file (`LoadCredentialEncrypted=`).
+pub const ENCRYPTED_SUFFIX: &str = ".cred";
+/// From where our units load credentials, as root.
+pub const CREDENTIALS_SOURCE: &str = "/etc/msp/credentials";
 /// cosign's own variable, honoured so that its habits carry over.
 pub const COSIGN_PASSWORD: &str = "COSIGN_PASSWORD";
 /// No password is longer.
@@ -49,9 +56,10 @@ impl Source {
 pub enum SecretError {
     /// No source gave one.
     #[error(
-        "no password for the signing key; give it in one of three ways: a systemd credential named \
-         `signing-key-password` (LoadCredential=), `signing.password_file` in the configuration \
-         (mode 0400), or the environment variable COSIGN_PASSWORD"
+        "no password for the signing key; give it in one of three ways: the systemd credential \
+         `signing-key-password` (write /etc/msp/credentials/signing-key-password, owner root, mode \
+         0400, and restart; systemd 247 or newer), `signing.password_file` in the configuration \
+         (a file of the service's user, mode 0400), or the environment variable COSIGN_PASSWORD"
     )]
     Missing,
     /// The source exists and cannot be read.
@@ -90,16 +98,77 @@ pub enum SecretError {
     Differ,
 }
 
+/// What systemd handed over to this process under `name`, or under `name.cred` from an encrypted file;
+/// `None` when there is neither. Blank is not there: our units have a blank one where a file is
+/// missing, since a missing file is told by systemd in numbers only.
+///
+/// # Errors
+/// When it is there and cannot be read, or is readable by others, itself or in the folder of `source`
+/// (which only a service that can look into that folder, and should not, ever sees).
+pub fn credential(
+    handed: Option<&Path>,
+    source: &Path,
+    name: &str,
+) -> Result<Option<PathBuf>, SecretError> {
+    // Encrypted ones may be read by anybody.
+    let plain = source.join(name);
+    if let Ok(meta) = plain.metadata() {
+        not_exposed(&plain, meta.mode(), 0o077)?;
+    }
+    let Some(handed) = handed else {
+        return Ok(None);
+    };
+    for name in [name.to_owned(), format!("{name}{ENCRYPTED_SUFFIX}")] {
+        let path = handed.join(name);
+        let failed = |source| SecretError::Read {
+            path: path.clone(),
+            source,
+        };
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        // The group's digit is the mask of the access control list by which systemd hands it over.
+        not_exposed(&path, file.metadata().map_err(failed)?.mode(), 0o007)?;
+        let mut start = Zeroizing::new([0; 64]);
+        let length = file.read(&mut *start).map_err(failed)?;
+        if !start[..length].iter().all(u8::is_ascii_whitespace) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+fn not_exposed(path: &Path, mode: u32, others: u32) -> Result<(), SecretError> {
+    let mode = mode & 0o7777;
+    if mode & others == 0 {
+        return Ok(());
+    }
+    Err(SecretError::Exposed {
+        path: path.to_owned(),
+        mode,
+    })
+}
+
 /// The sources, in order; made once from the process's surroundings, or by a test. No `Debug`:
 /// one field is the password itself.
 #[derive(Default, Clone)]
 pub struct PasswordSources {
     /// `$CREDENTIALS_DIRECTORY`.
     pub credentials_dir: Option<PathBuf>,
+    /// Where systemd takes it from: [`CREDENTIALS_SOURCE`].
+    pub credentials_source: PathBuf,
     /// The configured file.
     pub password_file: Option<PathBuf>,
     /// The value of `COSIGN_PASSWORD`.
     pub variable: Option<OsString>,
+}
+
+/// `$CREDENTIALS_DIRECTORY`, where systemd hands credentials over (systemd.exec(5)).
+#[must_use]
+pub fn credentials_directory() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
 impl PasswordSources {
@@ -107,7 +176,8 @@ impl PasswordSources {
     #[must_use]
     pub fn of_process(password_file: Option<&Path>) -> Self {
         Self {
-            credentials_dir: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            credentials_dir: credentials_directory(),
+            credentials_source: CREDENTIALS_SOURCE.into(),
             password_file: password_file.map(Path::to_owned),
             variable: std::env::var_os(COSIGN_PASSWORD),
         }
@@ -121,16 +191,17 @@ impl PasswordSources {
     /// When no source is there, or the first one that is there cannot be used: a broken source is
     /// never skipped in silence.
     pub fn read(&self) -> Result<(Zeroizing<String>, Source), SecretError> {
-        if let Some(path) = self
-            .credentials_dir
-            .as_ref()
-            .map(|dir| dir.join(CREDENTIAL_NAME))
-        {
-            match File::open(&path) {
-                Ok(file) => return Ok((read_file(&path, file)?, Source::Credential)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(SecretError::Read { path, source }),
-            }
+        let handed = credential(
+            self.credentials_dir.as_deref(),
+            &self.credentials_source,
+            CREDENTIAL_NAME,
+        )?;
+        if let Some(path) = handed {
+            let file = File::open(&path).map_err(|source| SecretError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            return Ok((read_file(&path, file)?, Source::Credential));
         }
         if let Some(path) = &self.password_file {
             return Ok((read_private_file(path)?, Source::File));
@@ -169,13 +240,7 @@ fn read_private_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
         source,
     };
     let file = File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
-    }
+    not_exposed(path, file.metadata().map_err(failed)?.mode(), 0o077)?;
     read_file(path, file)
 }
 
@@ -234,6 +299,7 @@ mod tests {
         let credential = file(folder.path(), CREDENTIAL_NAME, "from-credential\n", 0o440);
         let mut sources = PasswordSources {
             credentials_dir: Some(folder.path().to_owned()),
+            credentials_source: folder.path().join("source"),
             password_file: Some(file(folder.path(), "pw", "from-file\n", 0o400)),
             variable: Some("from-variable".into()),
         };
@@ -260,6 +326,51 @@ mod tests {
             "COSIGN_PASSWORD",
         ] {
             assert!(error.contains(way), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_blank_credential_is_none_and_an_encrypted_one_comes_after_the_plain() {
+        let folder = tempfile::tempdir().unwrap();
+        let encrypted = format!("{CREDENTIAL_NAME}{ENCRYPTED_SUFFIX}");
+        file(folder.path(), CREDENTIAL_NAME, "\n", 0o400);
+        let blank = file(folder.path(), &encrypted, " \n", 0o400);
+        let sources = PasswordSources {
+            credentials_dir: Some(folder.path().to_owned()),
+            variable: Some("from-variable".into()),
+            ..PasswordSources::default()
+        };
+        assert_eq!(sources.read().unwrap().1, Source::Variable);
+        fs::remove_file(blank).unwrap();
+        file(folder.path(), &encrypted, "decrypted\n", 0o400);
+        let (password, source) = sources.read().unwrap();
+        assert_eq!(
+            (password.as_str(), source),
+            ("decrypted", Source::Credential)
+        );
+        fs::remove_file(folder.path().join(CREDENTIAL_NAME)).unwrap();
+        file(folder.path(), CREDENTIAL_NAME, "plain\n", 0o400);
+        assert_eq!(sources.read().unwrap().0.as_str(), "plain");
+    }
+
+    #[test]
+    fn a_credential_that_others_can_read_is_refused_where_it_comes_from_and_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (handed, source) = (folder.path().join("handed"), folder.path().join("source"));
+        fs::create_dir(&handed).unwrap();
+        fs::create_dir(&source).unwrap();
+        let look = || credential(Some(&handed), &source, S3_CREDENTIAL_NAME);
+        assert!(look().unwrap().is_none());
+        let given = file(&handed, S3_CREDENTIAL_NAME, "[default]", 0o440);
+        let from = file(&source, S3_CREDENTIAL_NAME, "[default]", 0o400);
+        assert_eq!(look().unwrap(), Some(given.clone()));
+        for (path, mode) in [(&given, 0o444), (&from, 0o440), (&from, 0o404)] {
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+            let error = look().unwrap_err().to_string();
+            assert!(error.contains("can be read by others"), "{error}");
+            assert!(error.contains(&path.display().to_string()), "{error}");
+            assert!(error.contains("chmod 0400"), "{error}");
+            fs::set_permissions(path, Permissions::from_mode(0o400)).unwrap();
         }
     }
 
