@@ -1,6 +1,7 @@
 //! drop -> seal -> spool -> publish, and receipts back: everything on the side that holds the key
 //! and has no network.
 
+mod arguments;
 mod carry_out;
 mod clock;
 mod custody;
@@ -28,6 +29,7 @@ mod sightings;
 mod start;
 mod token;
 
+pub use arguments::Arguments;
 pub use clock::{Clock, system_clock};
 pub use daemon::run;
 pub use error::AgentError;

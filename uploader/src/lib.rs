@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod policy;
 pub mod status;
 
+mod arguments;
 mod desk;
 mod outbox;
 mod receipts;
@@ -18,4 +19,5 @@ mod store;
 mod upload;
 mod worker;
 
+pub use arguments::Arguments;
 pub use store::store_options;

@@ -1,27 +1,17 @@
 //! `msp-evidence-uploader`: the daemon that stores sealed evidence at every destination and
 //! proves that it is locked there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::Parser as _;
 use destination::{S3Destination, S3Options};
 use host::config::{self, ConfigError, Settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use uploader::Arguments;
 use uploader::daemon::{Configured, DaemonError, Ended, Places, run};
 use uploader::policy::Policy;
-
-/// Stores sealed evidence at every destination, locked, and proves by version that it is.
-///
-/// SIGTERM and SIGINT end it cleanly; SIGHUP reads the configuration and the credentials again.
-#[derive(Debug, Parser)]
-#[command(name = "msp-evidence-uploader", version)]
-struct Arguments {
-    /// Configuration file.
-    #[arg(long, value_name = "FILE", env = config::CONFIG_PATH_VARIABLE, default_value = config::DEFAULT_PATH)]
-    config: PathBuf,
-}
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -1,4 +1,7 @@
 //! `msp-evidence`: the command for MSP engineers and auditors.
+//!
+//! A library, so that the man pages and completions are made from the very command line that is
+//! shipped, without weighing on the program.
 
 mod arguments;
 mod asking;
@@ -30,12 +33,18 @@ mod verify;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use arguments::{Arguments, Command};
 use evidence::record::Action;
 
-fn main() -> ExitCode {
+/// The command line of `msp-evidence`.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+/// Runs the program with the arguments of this process; returns its exit status.
+pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
