@@ -67,6 +67,11 @@ const RULES: &[Rule] = &[
         forbidden: &[NETWORK_CLIENTS, SQL, ASYNC_IO],
     },
     Rule {
+        package: "screen",
+        ours: &["evidence"],
+        forbidden: &[NETWORK_CLIENTS, SQL, ASYNC_IO],
+    },
+    Rule {
         package: "host",
         ours: &["evidence"],
         forbidden: &[NETWORK_CLIENTS, SQL],
@@ -78,7 +83,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "agent",
-        ours: &["evidence", "host", "spool"],
+        ours: &["evidence", "host", "screen", "spool"],
         forbidden: &[NETWORK_CLIENTS],
     },
     Rule {
@@ -111,6 +116,7 @@ const RULES: &[Rule] = &[
             "evidence",
             "fsck",
             "host",
+            "screen",
             "spool",
             "uploader",
         ],
