@@ -26,8 +26,14 @@ pub enum Tool {
     Minio,
     /// The versitygw server.
     Versitygw,
-    /// A Debian root file system with systemd, as a tar archive.
-    Rootfs,
+    /// The list of what is in the files of a guest with Debian 11, beside their folder.
+    RootfsBullseye,
+    /// The same of Debian 12.
+    RootfsBookworm,
+    /// The same of Debian 13.
+    RootfsTrixie,
+    /// The same of Debian 12 with rpm and dnf.
+    RootfsRpm,
     /// strace(1).
     Strace,
     /// ansible-runner; it wants its own folder on the PATH, for ansible-playbook.
@@ -64,7 +70,10 @@ impl Tool {
             Self::Python => "MSP_TEST_PYTHON",
             Self::Minio => "MSP_TEST_MINIO",
             Self::Versitygw => "MSP_TEST_VERSITYGW",
-            Self::Rootfs => "MSP_TEST_ROOTFS",
+            Self::RootfsBullseye => "MSP_TEST_ROOTFS_BULLSEYE",
+            Self::RootfsBookworm => "MSP_TEST_ROOTFS_BOOKWORM",
+            Self::RootfsTrixie => "MSP_TEST_ROOTFS_TRIXIE",
+            Self::RootfsRpm => "MSP_TEST_ROOTFS_RPM",
             Self::Strace => "MSP_TEST_STRACE",
             Self::AnsibleRunner => "MSP_TEST_ANSIBLE_RUNNER",
             Self::AnsibleLint => "MSP_TEST_ANSIBLE_LINT",

@@ -7,7 +7,7 @@ use std::path::Path;
 use sandbox::{Action, Fault};
 use serde_json::Value;
 use tests::clinic::{BUCKET, Clinic, Place, Role, program_file};
-use tests::guest::Guest;
+use tests::guest::{Guest, Release};
 use tests::servers::{Kind, Server};
 use tests::tls::{Face, TlsFront};
 
@@ -409,7 +409,7 @@ fn of_guest(guest: &Guest) -> Vec<String> {
 #[test]
 fn on_a_host_with_its_users_nothing_is_wrong_and_every_slip_of_a_hand_is_found() {
     let test = "on_a_host_with_its_users_nothing_is_wrong_and_every_slip_of_a_hand_is_found";
-    let Some(guest) = Guest::boot(test) else {
+    let Some(guest) = Guest::boot(Release::Bookworm, test) else {
         return;
     };
     for name in [

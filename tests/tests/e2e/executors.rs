@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tests::clinic::{Clinic, Role};
 use tests::cosign::{Cosign, Verdict};
-use tests::guest::Guest;
+use tests::guest::{Guest, Release};
 use tests::tools::{self, Tool, workspace_root};
 
 /// The shell that a document shows below the heading "Run it".
@@ -285,7 +285,15 @@ fn carry(guest: &Guest, clinic: &Clinic) -> usize {
     let mut carried = 0;
     for entry in fs::read_dir(&from).unwrap() {
         let name = entry.unwrap().file_name();
-        fs::rename(from.join(&name), clinic.state("drop").join(&name)).unwrap();
+        // The guest's files are on a disk of its own: what is copied is complete when it has its name.
+        let part = clinic.state("drop").join(".carried");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .args([&from.join(&name), &part])
+            .status()
+            .unwrap();
+        assert!(copied.success());
+        fs::rename(part, clinic.state("drop").join(&name)).unwrap();
         carried += 1;
     }
     carried
@@ -293,7 +301,7 @@ fn carry(guest: &Guest, clinic: &Clinic) -> usize {
 
 /// A guest with a drop folder, and with a copy of docs/executors in `/srv`.
 fn guest_with_examples(test: &str) -> Option<Guest> {
-    let guest = Guest::boot(test)?;
+    let guest = Guest::boot(Release::Bookworm, test)?;
     copy_to(&guest.path().join("srv"));
     fs::create_dir_all(guest.path().join("var/lib/msp/drop")).unwrap();
     Some(guest)
