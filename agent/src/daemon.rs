@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use host::config::Settings;
 use host::instance::InstanceLock;
+use jiff::Timestamp;
 use notify::{EventKind, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use crate::metrics::{Counts, Metrics};
 use crate::{Agent, AgentError, Pass, system_clock};
 
 /// Published files are made durable after so much quiet.
@@ -25,11 +27,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the agent cannot start; once it runs, faults are logged and waited out.
 pub fn run(settings: Settings) -> anyhow::Result<()> {
+    let started_at = Timestamp::now();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        while serve(settings.clone()).await? == End::Replaced {}
+        while serve(settings.clone(), started_at).await? == End::Replaced {}
         Ok(())
     })
 }
@@ -43,7 +46,7 @@ enum End {
     Replaced,
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<End> {
+async fn serve(settings: Settings, started_at: Timestamp) -> anyhow::Result<End> {
     let mut agent = Agent::open(settings, system_clock())?;
     let (hint, mut hints) = mpsc::channel(1);
     let staged = hint.clone();
@@ -69,6 +72,7 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let rescan = Duration::from_secs(agent.settings().drop.rescan_secs);
     let mut totals = Totals::default();
+    let mut metrics = Metrics::new(agent.settings(), started_at);
     host::notify::ready();
     tracing::info!(state = "started", "ready");
     loop {
@@ -82,6 +86,7 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
         }
         let busy = totals.turn(pass);
         totals.tell(agent.instance());
+        metrics.keep(&agent, &totals.counts);
         host::notify::status(&totals.line());
         host::notify::watchdog();
         if busy {
@@ -101,12 +106,14 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
                 }
                 totals.unsynced = false;
             }
+            () = metrics.due() => {}
             () = tokio::time::sleep(wait(totals.next_look(rescan, agent.custody_due_in()))) => {}
         }
     }
     host::notify::stopping();
     tracing::info!(state = "stopping", "stopping on request");
     agent.stop()?;
+    metrics.stopped(&agent, &totals.counts);
     Ok(End::Stopped)
 }
 
@@ -169,8 +176,7 @@ fn is_of_interest(event: &notify::Event) -> bool {
 /// What the status line says, and which fault was logged last.
 #[derive(Default)]
 struct Totals {
-    sealed: usize,
-    quarantined: usize,
+    counts: Counts,
     fault: Option<String>,
     /// Passes in a row that failed, or left something and did nothing else.
     idle_faults: u32,
@@ -187,8 +193,7 @@ impl Totals {
                 if self.fault.take().is_some() {
                     tracing::info!(state = "recovered", "sealing works again");
                 }
-                self.sealed += pass.sealed;
-                self.quarantined += pass.quarantined;
+                self.counts.add(&pass);
                 self.unsynced |= pass.did_something();
                 self.troubled = pass.troubled;
                 self.idle_faults = if pass.did_something() || pass.troubled == 0 {
@@ -199,6 +204,7 @@ impl Totals {
                 pass.did_something()
             }
             Err(error) => {
+                self.counts.failed_passes += 1;
                 let text = format!("{:#}", anyhow::Error::from(error));
                 if self.fault.as_ref() != Some(&text) {
                     tracing::error!(state = "stalled", "nothing is sealed, drops wait: {text}");
@@ -254,7 +260,7 @@ impl Totals {
             Some(fault) => format!("stalled, drops wait: {fault}"),
             None => format!(
                 "{} sealed, {} quarantined since start",
-                self.sealed, self.quarantined
+                self.counts.sealed, self.counts.quarantined
             ),
         }
     }

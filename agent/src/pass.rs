@@ -25,6 +25,7 @@ use crate::receipts::Receipts;
 use crate::republish::elsewhere;
 use crate::requests::Requests;
 use crate::seal::{self, Prepared, Sealer};
+use crate::summary::Summary;
 use crate::{AgentError, Clock, clock};
 
 /// The newest bundle whose files a sync has made durable.
@@ -181,6 +182,14 @@ impl Agent {
     #[must_use]
     pub fn instance(&self) -> &InstanceLock {
         &self.instance
+    }
+
+    /// What it has come to.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub fn summary(&self) -> Result<Summary, AgentError> {
+        Ok(Summary::of(&self.spool, &self.settings.paths)?)
     }
 
     fn seal_group(

@@ -1,8 +1,6 @@
 //! `status`: both databases read beside the daemons or without them, each as its owner, so that
 //! nothing of ours is left behind that a daemon could not use.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use anyhow::Result;
@@ -148,12 +146,8 @@ fn look(settings: &Settings) -> Result<Status> {
         at,
         spool,
         custody,
-        waiting_drops: count(&settings.paths.drop, |name| {
-            !name.starts_with('.') || name.starts_with(".taken-")
-        }),
-        in_quarantine: count(&settings.paths.quarantine, |name| {
-            name.ends_with(".reason.json")
-        }),
+        waiting_drops: host::waiting::drops(&settings.paths.drop),
+        in_quarantine: host::waiting::in_quarantine(&settings.paths.quarantine),
         pending,
         delivery,
         blocked: blocked.unwrap_or_default(),
@@ -214,14 +208,14 @@ fn disks(settings: &Settings) -> Vec<Told> {
         &paths.delivery,
         &paths.quarantine,
     ] {
-        let Ok(disk) = nix::sys::statvfs::statvfs(folder.as_path()) else {
+        let Ok(disk) = host::disk::space(folder) else {
             continue;
         };
-        if disk.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+        if disk.is_read_only {
             let message = format!("{} is on a file system that is read only", folder.display());
             alarms.push(Told::seen("read_only", message));
         }
-        let free_bytes = disk.blocks_available().saturating_mul(disk.fragment_size());
+        let free_bytes = disk.free_bytes;
         if free_bytes < least_bytes {
             let message = format!(
                 "{free_bytes} bytes are free below {}, less than agent.min_free_bytes = \
@@ -232,20 +226,6 @@ fn disks(settings: &Settings) -> Vec<Told> {
         }
     }
     alarms
-}
-
-/// `None` when the folder cannot be listed: a folder that is hidden is not an empty one.
-fn count(folder: &Path, is_counted: impl Fn(&str) -> bool) -> Option<usize> {
-    match fs::read_dir(folder) {
-        Ok(entries) => Some(
-            entries
-                .flatten()
-                .filter(|e| is_counted(&e.file_name().to_string_lossy()))
-                .count(),
-        ),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
-        Err(_) => None,
-    }
 }
 
 fn print(status: &Status) {

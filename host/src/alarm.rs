@@ -72,6 +72,12 @@ impl Alarms {
         });
     }
 
+    /// Those that are raised.
+    pub(crate) fn all(&self) -> Vec<Alarm> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.alarms.clone()
+    }
+
     fn change(&self, file: &File, change: impl FnOnce(&mut Vec<Alarm>) -> bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if change(&mut state.alarms) || state.is_untold {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
 
-use crate::alarm::{Alarms, page};
+use crate::alarm::{Alarm, Alarms, page};
 
 /// The agent's lock, in `paths.spool`.
 pub const AGENT_LOCK: &str = "agent.lock";
@@ -109,6 +109,12 @@ impl InstanceLock {
     /// Tells that it can again.
     pub fn clear(&self, code: &str) {
         self.alarms.clear(&self.file, code);
+    }
+
+    /// What it cannot do just now.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<Alarm> {
+        self.alarms.all()
     }
 }
 

@@ -5,12 +5,15 @@
 
 pub mod alarm;
 pub mod config;
+pub mod disk;
 pub mod exit;
 pub mod files;
 pub mod instance;
 pub mod logging;
 pub mod machine;
+pub mod metrics;
 pub mod notify;
 pub mod owner;
 pub mod secret;
 pub mod signing_keys;
+pub mod waiting;

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use evidence::bundle::{Ended, Locations};
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde::Serialize;
 
@@ -115,6 +116,32 @@ impl Reader {
                 "SELECT min(created_at) FROM work_order WHERE completed_at IS NULL",
             )?,
         })
+    }
+
+    /// When the newest bundle was sealed, and when the oldest of which something is unconfirmed was
+    /// ordered; at the same cost however much there is.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest_and_oldest(&self) -> Result<(Option<Timestamp>, Option<Timestamp>), SpoolError> {
+        let at = |sql: &str, column: &str| -> Result<Option<Timestamp>, SpoolError> {
+            let mut statement = self.db.prepare_cached(sql)?;
+            let found = statement
+                .query_row([], |row| Ok(time(row, column)))
+                .optional()?;
+            found.transpose()
+        };
+        Ok((
+            at(
+                "SELECT generated_at FROM bundle ORDER BY bundle_rowid DESC LIMIT 1",
+                "generated_at",
+            )?,
+            at(
+                "SELECT created_at FROM work_order WHERE completed_at IS NULL
+                 ORDER BY order_rowid LIMIT 1",
+                "created_at",
+            )?,
+        ))
     }
 
     /// Every destination that was ever used: id, place, and when and why it was retired.

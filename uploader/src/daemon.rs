@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use destination::Destination;
-use host::config::{DestinationSettings, Settings};
+use host::config::{DestinationSettings, MetricsSettings, Settings};
 use host::instance::{InstanceError, InstanceLock, UPLOADER_LOCK};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::delivery::{DeliveryError, Ledger, Writer};
 use crate::desk::Desk;
+use crate::metrics::{Meter, Metrics, listener};
 use crate::outbox::Outbox;
 use crate::policy::Policy;
 use crate::receipts::Reporter;
@@ -38,17 +39,23 @@ pub struct Places {
     pub receipts: PathBuf,
     /// `delivery.db`, the lock and the wake file.
     pub delivery: PathBuf,
+    /// What monitoring is told, and where.
+    pub metrics: MetricsSettings,
+    /// When the process began.
+    pub started_at: Timestamp,
 }
 
 impl Places {
     /// The places that the settings name.
     #[must_use]
-    pub fn from_settings(settings: &Settings) -> Self {
+    pub fn from_settings(settings: &Settings, started_at: Timestamp) -> Self {
         Self {
             outbox: settings.paths.outbox.clone(),
             evidence: settings.paths.evidence.clone(),
             receipts: settings.paths.receipts.clone(),
             delivery: settings.paths.delivery.clone(),
+            metrics: settings.metrics.clone(),
+            started_at,
         }
     }
 }
@@ -180,11 +187,14 @@ async fn supervise<D: Destination>(
     let mut workers = JoinSet::new();
     let mut imported = Vec::new();
     let mut retire = HashMap::new();
+    let mut meters = Vec::new();
     for destination in destinations {
         let (id, uri) = (destination.destination_id.clone(), destination.uri);
         let rowid = writer
             .call(move |ledger| ledger.ensure_destination(&id, &uri, Timestamp::now()))
             .await?;
+        let meter = Arc::new(Meter::default());
+        meters.push((destination.destination_id.clone(), Arc::clone(&meter)));
         let route = Route {
             destination: destination.store,
             destination_id: destination.destination_id,
@@ -200,6 +210,7 @@ async fn supervise<D: Destination>(
             plans: Arc::clone(&plans),
             stop: stop_receive.clone(),
             rng: Mutex::new(fastrand::Rng::new()),
+            meter,
         };
         let notify = Arc::new(Notify::new());
         imported.push(Arc::clone(&notify));
@@ -225,6 +236,11 @@ async fn supervise<D: Destination>(
     // A set, so that it ends with this future whatever happens.
     let mut reporting = JoinSet::new();
     reporting.spawn(reporter.run(report_stopped));
+    let metrics = Arc::new(Metrics::new(places, Arc::clone(instance), meters));
+    if let Some(address) = places.metrics.listen {
+        // It ends with this set.
+        reporting.spawn(listener::serve(address, Arc::clone(&metrics)));
+    }
     let mut desk = Desk {
         outbox: Arc::new(Outbox {
             outbox: places.outbox.clone(),
@@ -241,6 +257,7 @@ async fn supervise<D: Destination>(
         wake_seen: None,
         first: true,
         instance: Arc::clone(instance),
+        metrics: Arc::clone(&metrics),
     };
     host::notify::ready();
     info!("ready");
@@ -263,6 +280,7 @@ async fn supervise<D: Destination>(
         warn!("the last receipts were not written in time; they are at the next start");
         reporting.shutdown().await;
     }
+    metrics.stopped();
     info!("stopped");
     ended
 }

@@ -19,6 +19,7 @@ use crate::daemon::{Ended, Places};
 use crate::delivery::{
     DATABASE_NAME, DeliveryError, DestinationState, ErrorNote, Reader, WAKE_NAME, Writer,
 };
+use crate::metrics::Metrics;
 use crate::outbox::{Outbox, Scan, ScanError};
 use crate::policy::Policy;
 use crate::status;
@@ -45,6 +46,7 @@ pub(crate) struct Desk {
     /// No scan has ended well yet.
     pub(crate) first: bool,
     pub(crate) instance: Arc<InstanceLock>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Desk {
@@ -126,6 +128,7 @@ impl Desk {
                     }
                 }
                 () = status.due() => status.show(&self.places.delivery),
+                () = self.metrics.due() => self.metrics.keep(),
             }
         }
     }

@@ -13,6 +13,7 @@ pub mod status;
 
 mod arguments;
 mod desk;
+mod metrics;
 mod outbox;
 mod receipts;
 mod store;

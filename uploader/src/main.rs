@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use destination::{S3Destination, S3Options};
 use host::config::{self, ConfigError, Settings};
+use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use uploader::Arguments;
 use uploader::daemon::{Configured, DaemonError, Ended, Places, run};
@@ -77,6 +78,7 @@ fn serve(
         .context("the runtime could not be started")?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
+        let started_at = Timestamp::now();
         loop {
             let before = stores.clone();
             for warning in &settings.warnings {
@@ -91,7 +93,7 @@ fn serve(
             let mut reload = false;
             let stop = async { reload = signals.next_is_reload().await };
             let ended = run(
-                &Places::from_settings(&settings),
+                &Places::from_settings(&settings, started_at),
                 policy,
                 destinations,
                 stop,

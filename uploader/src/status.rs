@@ -119,6 +119,7 @@ mod tests {
             last_preflight_at: None,
             clock_offset_ms: None,
             counts: Counts::default(),
+            deferred: 0,
             oldest_pending_at: None,
             last_confirmed_at: None,
             next_retry_at: None,

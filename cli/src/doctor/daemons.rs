@@ -272,6 +272,7 @@ mod tests {
                     blocked,
                     ..Default::default()
                 },
+                deferred: 0,
                 oldest_pending_at: None,
                 last_confirmed_at: None,
                 next_retry_at: None,

@@ -226,6 +226,15 @@ section! {
 }
 
 section! {
+    /// `[metrics]`
+    MetricsSection {
+        textfile_dir: PathBuf,
+        interval_secs: u64,
+        listen: String,
+    }
+}
+
+section! {
     /// `[log]`
     LogSection {
         filter: String,
@@ -252,17 +261,19 @@ pub(super) struct ConfigFile {
     pub(super) retention: RetentionSection,
     pub(super) destination: Vec<DestinationSection>,
     pub(super) uploader: UploaderSection,
+    pub(super) metrics: MetricsSection,
     pub(super) log: LogSection,
 }
 
 /// Every section in single brackets, in the order of the example.
-pub(super) const SECTIONS: [&str; 7] = [
+pub(super) const SECTIONS: [&str; 8] = [
     "paths",
     "signing",
     "drop",
     "agent",
     "retention",
     "uploader",
+    "metrics",
     "log",
 ];
 
@@ -277,6 +288,7 @@ pub(super) fn keys_of(section: &str) -> &'static [&'static str] {
         "retention" => RetentionSection::KEYS,
         "destination" => DestinationSection::KEYS,
         "uploader" => UploaderSection::KEYS,
+        "metrics" => MetricsSection::KEYS,
         "log" => LogSection::KEYS,
         _ => &[],
     }
@@ -293,6 +305,7 @@ impl ConfigFile {
             "agent" => self.agent.set(key, text),
             "retention" => self.retention.set(key, text),
             "uploader" => self.uploader.set(key, text),
+            "metrics" => self.metrics.set(key, text),
             "log" => self.log.set(key, text),
             _ => Err(NotSet::UnknownKey),
         }
@@ -313,6 +326,7 @@ impl ConfigFile {
             "agent" => self.agent.set_toml(key, value),
             "retention" => self.retention.set_toml(key, value),
             "uploader" => self.uploader.set_toml(key, value),
+            "metrics" => self.metrics.set_toml(key, value),
             "log" => self.log.set_toml(key, value),
             _ => Err(NotSet::UnknownKey),
         }

@@ -1,5 +1,6 @@
 //! Validated settings: what the daemons and the CLI may rely on.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub destinations: Vec<DestinationSettings>,
     /// How the uploader works.
     pub uploader: UploaderSettings,
+    /// What monitoring is told.
+    pub metrics: MetricsSettings,
     /// Logging.
     pub log: LogSettings,
     /// Things an operator acknowledged or should know, printed at start and by `doctor`.
@@ -200,6 +203,18 @@ pub struct UploaderSettings {
     pub request_timeout_secs: u64,
     /// Send Content-MD5 beside SHA-256; off where FIPS forbids MD5.
     pub content_md5: bool,
+}
+
+/// What monitoring is told, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MetricsSettings {
+    /// Where both daemons write their metrics, for node_exporter's textfile collector; not set:
+    /// each in the folder that systemd gives it.
+    pub textfile_dir: Option<PathBuf>,
+    /// How often they are written, in seconds.
+    pub interval_secs: u64,
+    /// Where the uploader answers Prometheus: a loopback address.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Log format.

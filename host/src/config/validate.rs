@@ -20,6 +20,7 @@ use super::settings::{
 };
 
 mod destination;
+mod metrics;
 mod reach;
 
 const DAY_SECS: u64 = 86_400;
@@ -94,6 +95,7 @@ pub(super) fn settings(
         retention: destination::retention(&file.retention),
         destinations,
         uploader: uploader(&file.uploader, places),
+        metrics: metrics::metrics(file.metrics, &paths, places),
         log: log(file.log, places),
         paths,
         warnings,

@@ -243,7 +243,7 @@ impl Run<'_> {
 
     fn start_uploader(&self) -> Uploader {
         let settings = self.settings();
-        let places = Places::from_settings(&settings);
+        let places = Places::from_settings(&settings, Timestamp::UNIX_EPOCH);
         for path in [
             &places.outbox,
             &places.evidence,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use agent::{Agent, Clock};
 use destination::S3Destination;
 use host::config::Settings;
+use jiff::Timestamp;
 use sandbox::{BucketOptions, Sandbox, SandboxOptions};
 use tests::clinic::{BUCKET, Clinic, Role};
 use uploader::daemon::{Configured, Places};
@@ -56,7 +57,7 @@ async fn deliver(settings: &Settings) {
             S3Destination::connect(options).await,
         ));
     }
-    let places = Places::from_settings(settings);
+    let places = Places::from_settings(settings, Timestamp::UNIX_EPOCH);
     for folder in [&places.delivery, &places.receipts] {
         fs::create_dir_all(folder).unwrap();
     }

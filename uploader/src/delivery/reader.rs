@@ -88,6 +88,8 @@ pub struct DestinationSummary {
     pub clock_offset_ms: Option<i64>,
     /// Deliveries by state.
     pub counts: Counts,
+    /// Of those pending or uploaded, how many failed and wait for their next attempt.
+    pub deferred: u64,
     /// When the oldest order that is not wholly delivered here was made.
     pub oldest_pending_at: Option<Timestamp>,
     /// When something was last confirmed here.
@@ -327,6 +329,7 @@ impl Reader {
             last_preflight_at: from_ms(row, "last_preflight_at_ms")?,
             clock_offset_ms: row.get("clock_offset_ms")?,
             counts: self.counts(rowid)?,
+            deferred: self.deferred(rowid, now)?,
             oldest_pending_at: self.time(
                 "SELECT w.created_at_ms FROM orders w WHERE w.open_deliveries > 0 AND EXISTS (SELECT 1 FROM parcels p
                    JOIN deliveries d USING (parcel_rowid) WHERE p.order_rowid = w.order_rowid
@@ -396,6 +399,22 @@ impl Reader {
             }
         }
         Ok(counts)
+    }
+
+    fn deferred(&self, destination_rowid: i64, now: Timestamp) -> Result<u64, DeliveryError> {
+        // By the partial index: the few that failed, not all that wait.
+        let n: i64 = self
+            .db
+            .prepare_cached(
+                "SELECT count(*) FROM deliveries d INDEXED BY deliveries_deferred
+                 JOIN parcels p USING (parcel_rowid)
+                 WHERE d.next_attempt_at_ms > max(?2, 0) AND d.next_attempt_at_ms > 0
+                   AND d.state IN ('pending', 'uploaded') AND p.destination_rowid = ?1",
+            )?
+            .query_row(params![destination_rowid, now.as_millisecond()], |row| {
+                row.get(0)
+            })?;
+        u64::try_from(n).map_err(|_| damaged("count"))
     }
 
     fn time(&self, sql: &str, destination_rowid: i64) -> Result<Option<Timestamp>, DeliveryError> {

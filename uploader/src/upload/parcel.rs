@@ -17,6 +17,7 @@ use super::attempt::Run;
 use super::plan::Plans;
 use super::unsent::Unsent;
 use crate::delivery::{Delivery, DeliveryError, ErrorNote, State, Writer};
+use crate::metrics::Meter;
 use crate::policy::Policy;
 
 /// Bodies are accounted for in pieces of this size.
@@ -49,6 +50,8 @@ pub(crate) struct Route<D> {
     /// The daemon stops: a large upload ends after the part in flight.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) rng: Mutex<fastrand::Rng>,
+    /// What was done here since the start.
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// What a parcel's run says about the destination.

@@ -45,6 +45,7 @@ impl<D: Destination> Run<'_, D> {
             delivery.attempts = delivery.attempts.saturating_add(1);
         }
         self.log(delivery, &change);
+        self.route.meter.count(&change, delivery.size_bytes);
         match change {
             Change::PutSucceeded { version_id, .. } => {
                 delivery.version_id = Some(version_id);

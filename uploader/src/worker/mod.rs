@@ -309,6 +309,7 @@ impl<D: Destination> Worker<D> {
                             code: "bucket_unfit".to_owned(),
                             message: words,
                         };
+                        self.route.meter.failed_probe(error.class);
                         self.breaker.probe_failed(
                             Trouble::Parked(error),
                             now,
@@ -320,6 +321,7 @@ impl<D: Destination> Worker<D> {
             }
             Err(failure) => {
                 let error = note(&failure);
+                self.route.meter.failed_probe(error.class);
                 let (trouble, delay) = match failure.class {
                     Class::Park | Class::BlockItem => {
                         (Trouble::Parked(error), self.route.policy.park_probe)

@@ -14,6 +14,7 @@ use evidence::handover::{
     Confirmation, ORDER_SUFFIX, Order, OrderedDestination, OrderedObject, RECEIPT_SUFFIX, Receipt,
     Role,
 };
+use host::config::MetricsSettings;
 use jiff::Timestamp;
 use sandbox::{Sandbox, SandboxOptions, Version};
 use tempfile::TempDir;
@@ -98,6 +99,12 @@ impl Clinic {
             evidence: place("evidence"),
             receipts: place("receipts"),
             delivery: place("delivery"),
+            metrics: MetricsSettings {
+                textfile_dir: None,
+                interval_secs: 15,
+                listen: None,
+            },
+            started_at: Timestamp::UNIX_EPOCH,
         };
         subscribe();
         // The database is older than every order, so nothing is looked for that an earlier

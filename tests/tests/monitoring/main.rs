@@ -1,0 +1,3 @@
+//! What monitoring is told by daemons that run, and what it makes of it.
+
+mod told;
