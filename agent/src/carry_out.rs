@@ -51,7 +51,8 @@ impl Agent {
             request,
             &mut self.settings,
             &mut self.spool,
-            &self.publisher,
+            &mut self.publisher,
+            &self.keys.known,
             now,
         )?;
         match done {
@@ -86,6 +87,12 @@ impl Agent {
         if let Some(by) = self.spool.locations(&old)?.resealed_by {
             return refused(&format!(
                 "{bundle_id} was resealed already, as {by}; reseal that"
+            ));
+        }
+        if self.spool.pruned_at(old.bundle_rowid)?.is_some() {
+            return refused(&format!(
+                "{bundle_id} is confirmed wherever it is to be, and its local copy was removed: there \
+                 is nothing to reseal"
             ));
         }
         let live = self.spool.live_destinations()?;

@@ -19,6 +19,7 @@ use crate::folder::{DropFolder, WasRead};
 use crate::folder_drop::NotRemoved;
 use crate::intake::{Intake, Waker, staged_folder};
 use crate::keys::Keys;
+use crate::prune::PruneWatch;
 use crate::publish::{Published, Publisher};
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
@@ -52,6 +53,7 @@ pub struct Agent {
     pub(crate) is_published: bool,
     pub(crate) instance: Arc<InstanceLock>,
     pub(crate) custody: CustodyWatch,
+    pub(crate) prune: PruneWatch,
 }
 
 /// What one pass did.
@@ -143,6 +145,9 @@ impl Agent {
             self.seal_group(&mut names, &mut pass)?;
         }
         self.attest(&mut pass)?;
+        if !pass.did_something() {
+            self.prune()?;
+        }
         Ok(pass)
     }
 

@@ -15,7 +15,7 @@ use evidence::handover::{NOTICE_SUFFIX, ORDER_SUFFIX};
 use evidence::keys::HostKeys;
 use evidence::signature::SIGNATURE_MAX_BYTES;
 use host::files::{self, Durability, FileError, Replace};
-use spool::Artifact;
+use spool::{Artifact, SpooledBundle};
 
 use crate::AgentError;
 use crate::intake::{STAGED, remove_staged};
@@ -214,6 +214,63 @@ impl Publisher {
             Replace::Yes,
         )
         .map_err(AgentError::file(evidence))
+    }
+
+    /// Removes the files of a bundle, and the folders that are empty then. A file that is not this
+    /// bundle's is left alone.
+    pub(crate) fn withdraw(
+        &mut self,
+        bundle: &SpooledBundle,
+        artifacts: &[Artifact],
+    ) -> Result<(), AgentError> {
+        // It may be removed.
+        self.open_folder = None;
+        for artifact in artifacts {
+            self.withdraw_files(&artifact.path, |_, name| vec![name.to_owned()])?;
+        }
+        let id = bundle.bundle_id;
+        self.withdraw_files(&bundle.path, |dir, _| {
+            if !is_same(dir, &id, &bundle.bytes, &bundle.signature) {
+                let is_there = matches!(files::metadata(dir, id.file_name()), Ok(Some(_)));
+                if is_there {
+                    tracing::error!(
+                        bundle = %id,
+                        state = "other_file",
+                        "a local copy that is to be removed is not what was sealed; it was left alone"
+                    );
+                    return Vec::new();
+                }
+            }
+            // The bundle goes first: it is the mark that both are there.
+            vec![id.file_name(), id.signature_name(), id.locations_name()]
+        })
+    }
+
+    fn withdraw_files(
+        &self,
+        path: &str,
+        names: impl FnOnce(&OwnedFd, &str) -> Vec<String>,
+    ) -> Result<(), AgentError> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let full = self.evidence.join(folder);
+        let dir = match files::open_dir(&full) {
+            Ok(dir) => dir,
+            Err(FileError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(AgentError::file(full)(error)),
+        };
+        for name in names(&dir, name) {
+            match files::remove(&dir, name) {
+                Ok(()) | Err(FileError::NotFound { .. }) => {}
+                Err(error) => return Err(AgentError::file(full)(error)),
+            }
+        }
+        files::sync_dir(&dir).map_err(AgentError::file(&full))?;
+        for folder in full.ancestors().take_while(|path| *path != self.evidence) {
+            if std::fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Publishes a work order. An order of that id never has other bytes, so an existing file that

@@ -36,6 +36,9 @@ pub(crate) fn republish(
             );
             return Ok(());
         }
+        if spool.pruned_at(b.bundle_rowid)?.is_some() {
+            return Ok(());
+        }
         let artifacts = spool.artifacts(b.bundle_rowid)?;
         if !artifacts.is_empty() {
             let token = b.taken_token.as_deref().unwrap_or("resealed");

@@ -14,6 +14,7 @@ use evidence::handover::{
     ANSWER_SUFFIX, Action, Answer, Notice, Order, OrderedDestination, REQUEST_MAX_BYTES,
     REQUEST_SUFFIX, Request,
 };
+use evidence::keys::HostKeys;
 use host::config::{DestinationSettings, Settings};
 use host::files::{self, Durability, FileError, Replace};
 use jiff::Timestamp;
@@ -22,6 +23,7 @@ use serde_json::{Map, Value, json};
 use spool::{AppliedRequest, Spool};
 
 use crate::AgentError;
+use crate::prune::bring_back;
 use crate::publish::Publisher;
 use crate::token::printable;
 
@@ -134,7 +136,8 @@ impl Requests {
         request: Request,
         settings: &mut Settings,
         spool: &mut Spool,
-        publisher: &Publisher,
+        publisher: &mut Publisher,
+        keys: &HostKeys,
         now: Timestamp,
     ) -> Result<Done, AgentError> {
         if let Some(answer) = spool.answer(&request.request_id)? {
@@ -153,7 +156,7 @@ impl Requests {
                 since,
             } => {
                 let (id, since) = (destination_id.clone(), *since);
-                self.backfill(&request, &id, since, settings, spool, publisher, now)
+                self.backfill(&request, &id, since, settings, spool, publisher, keys, now)
             }
             Action::Reseal { .. } | Action::Rotate { .. } => Ok(Done::Elsewhere(Box::new(request))),
         }
@@ -194,7 +197,8 @@ impl Requests {
         since: Option<Date>,
         settings: &Settings,
         spool: &mut Spool,
-        publisher: &Publisher,
+        publisher: &mut Publisher,
+        keys: &HostKeys,
         now: Timestamp,
     ) -> Result<Done, AgentError> {
         let Some(destination) = settings
@@ -212,7 +216,14 @@ impl Requests {
         for _ in 0..ORDERS_AT_ONCE {
             let Some(found) = spool.unordered(id, since, after, BUNDLES_AT_ONCE)? else {
                 let details = Map::from_iter([("bundles".to_owned(), json!(bundles))]);
-                let message = format!("{bundles} bundles ordered for {id}");
+                let mut message = format!("{bundles} bundles ordered for {id}");
+                let not_here = spool.not_here(id, since)?;
+                if not_here > 0 {
+                    message.push_str(&format!(
+                        "; {not_here} were left out, since their artifacts are not on this host any \
+                         more: `msp-evidence fsck --rebuild` fetches them from where they are stored"
+                    ));
+                }
                 tracing::info!(destination = id, bundles, state = "backfilled", "{message}");
                 let applied = applied(request, &message, details);
                 spool.record(&applied, now)?;
@@ -228,6 +239,7 @@ impl Requests {
                 destinations: vec![ordered(destination)],
                 objects: found.objects,
             };
+            bring_back(spool, publisher, &found.bundle_rowids, keys)?;
             spool.backfill(&order, &found.bundle_rowids)?;
             publisher.order(&order.order_id, &order.to_bytes())?;
             bundles += found.bundle_rowids.len() as u64;

@@ -17,6 +17,7 @@ use crate::folder::DropFolder;
 use crate::intake::Intake;
 use crate::keys::Keys;
 use crate::pass::{Agent, SYNCED_NOTE};
+use crate::prune::PruneWatch;
 use crate::publish::Publisher;
 use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
@@ -105,6 +106,7 @@ impl Agent {
         let custody = CustodyWatch::start(&settings, &spool, &clock)?;
         let mut agent = Self {
             custody,
+            prune: PruneWatch::default(),
             folder,
             intake,
             changed: HashSet::new(),

@@ -23,10 +23,14 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
     let folder = &settings.paths.spool;
     let found = as_owner_of(folder, || -> Result<_> {
         let reader = spool_reader(&settings)?.context("the agent has not run yet")?;
-        Ok(reader.located_bundle(&id.to_string())?)
+        let Some((bundle, locations)) = reader.located_bundle(&id.to_string())? else {
+            return Ok(None);
+        };
+        let pruned_at = reader.pruned_at(bundle.bundle_rowid)?;
+        Ok(Some((bundle, locations, pruned_at)))
     })?
     .with_context(|| format!("reading {}", folder.display()))?;
-    let Some((bundle, locations)) = found else {
+    let Some((bundle, locations, pruned_at)) = found else {
         eprintln!("msp-evidence: the spool has no bundle {id}");
         return Ok(ExitCode::CouldNotCheck);
     };
@@ -35,6 +39,9 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
     if let Some(by) = &locations.resealed_by {
         // Beside the signed fields, like the completed locations.
         document["resealed_by"] = by.clone().into();
+    }
+    if let Some(at) = pruned_at {
+        document["pruned_at"] = at.to_string().into();
     }
     if options.json {
         output::json(&document)?;
@@ -53,10 +60,13 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
         bundle.sequence,
         text("/chain/chain_id")
     );
-    println!(
-        "file       {}",
-        settings.paths.evidence.join(&bundle.path).display()
-    );
+    let file = settings.paths.evidence.join(&bundle.path);
+    match pruned_at {
+        None => println!("file       {}", file.display()),
+        Some(at) => {
+            println!("file       removed from this host on {at}, since it is stored as below")
+        }
+    }
     println!("sha256     {}", bundle.sha256);
     println!("sealed at  {}", text("/generated_at"));
     match text("/kind").as_str() {

@@ -23,7 +23,7 @@ pub(crate) fn check(
     report: &mut Report,
 ) -> Result<(), SpoolError> {
     spool.each_bundle_after(0, |bundle| -> Result<(), SpoolError> {
-        if !look.is_settled(sealed_at(&bundle)) {
+        if !look.is_settled(sealed_at(&bundle)) || spool.pruned_at(bundle.bundle_rowid)?.is_some() {
             return Ok(());
         }
         check_bundle(look, &bundle, report);

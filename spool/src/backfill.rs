@@ -27,7 +27,8 @@ pub struct Unordered {
 
 impl Spool {
     /// The next bundles after the row `after`, oldest first and at most `limit`, that were not ordered for this
-    /// destination, neither when they were sealed nor since. `None` when there is none left.
+    /// destination, neither when they were sealed nor since. `None` when there is none left. Those whose
+    /// artifacts are not on this host any more are passed over, see [`Spool::not_here`].
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -46,6 +47,8 @@ impl Spool {
                WHERE json_extract(p.value, '$.destination_id') = ?1)
              AND NOT EXISTS (SELECT 1 FROM backfill f WHERE f.bundle_rowid = b.bundle_rowid
                AND f.destination_id = ?1)
+             AND NOT EXISTS (SELECT 1 FROM pruned JOIN artifact USING (bundle_rowid)
+               WHERE bundle_rowid = b.bundle_rowid)
              ORDER BY b.bundle_rowid LIMIT ?3",
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -91,7 +94,27 @@ impl Spool {
         Ok((!found.bundle_rowids.is_empty()).then_some(found))
     }
 
-    /// Commits an order for bundles of earlier orders, to its one destination.
+    /// Bundles that [`Spool::unordered`] passes over, since their artifacts were pruned: how many.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn not_here(&self, destination_id: &str, since: Option<Date>) -> Result<u64, SpoolError> {
+        let since = since.map_or_else(String::new, |date| date.to_string());
+        let n: i64 = self.reader.db.query_row(
+            "SELECT count(*) FROM bundle b
+             WHERE b.generated_at >= ?2
+             AND EXISTS (SELECT 1 FROM pruned JOIN artifact USING (bundle_rowid)
+               WHERE bundle_rowid = b.bundle_rowid)
+             AND NOT EXISTS (SELECT 1 FROM confirmation c WHERE c.bundle_rowid = b.bundle_rowid
+               AND c.destination_id = ?1)",
+            params![destination_id, since],
+            |row| row.get(0),
+        )?;
+        Ok(u64::try_from(n).unwrap_or(0))
+    }
+
+    /// Commits an order for bundles of earlier orders, to its one destination. Their files must be there:
+    /// none of them counts as pruned from then on.
     ///
     /// # Errors
     /// When the database refuses; nothing was ordered then.
@@ -114,6 +137,8 @@ impl Spool {
                 order_rowid,
                 destination.retention_days
             ])?;
+            tx.prepare_cached("DELETE FROM pruned WHERE bundle_rowid = ?1")?
+                .execute([bundle_rowid])?;
         }
         tx.commit()?;
         Ok(())

@@ -13,6 +13,7 @@ mod ending;
 mod error;
 mod group;
 mod open;
+mod prune;
 mod publish;
 pub mod reader;
 mod rebuild;

@@ -12,7 +12,7 @@ use crate::SpoolError;
 pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
+const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 const V1: &str = r"
 CREATE TABLE chain (
@@ -340,6 +340,17 @@ SET sql = replace(sql, 'kind IN (''incident'', ''custody'', ''probe'')',
   'kind IN (''incident'', ''custody'', ''probe'', ''rotation'')')
 WHERE type = 'table' AND name = 'bundle';
 PRAGMA writable_schema = RESET;
+";
+
+/// Pruning: bundles whose files were removed from the evidence folder, since they are kept elsewhere.
+const V6: &str = r"
+CREATE TABLE pruned (
+  bundle_rowid INTEGER PRIMARY KEY REFERENCES bundle,
+  pruned_at TEXT NOT NULL,
+  -- 0 while some of the files may still be there.
+  is_gone INTEGER NOT NULL DEFAULT 0 CHECK (is_gone IN (0, 1))
+) STRICT;
+CREATE INDEX pruned_unfinished ON pruned (bundle_rowid) WHERE is_gone = 0;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

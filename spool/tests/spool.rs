@@ -250,6 +250,7 @@ fn a_spool_of_every_earlier_version_opens_with_everything_it_held_and_goes_on() 
         (2, include_str!("fixtures/spool-v2.sql")),
         (3, include_str!("fixtures/spool-v3.sql")),
         (4, include_str!("fixtures/spool-v4.sql")),
+        (5, include_str!("fixtures/spool-v5.sql")),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spool.db");

@@ -16,7 +16,6 @@ pub mod model;
 pub mod network;
 pub mod proxy;
 pub mod report;
-pub mod screening;
 pub mod sealing;
 pub mod servers;
 pub mod tls;

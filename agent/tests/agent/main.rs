@@ -7,6 +7,7 @@ mod custody;
 mod folder;
 mod hostile_drops;
 mod hostile_receipts;
+mod pruning;
 mod races;
 mod receipts;
 mod rotation;
