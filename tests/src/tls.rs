@@ -14,10 +14,15 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::guest::STORE_NAME;
+
+/// What a certificate is for.
+const NAMES: [&str; 2] = ["127.0.0.1", STORE_NAME];
+
 /// What the other side shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Face {
-    /// A certificate of the trusted authority for 127.0.0.1.
+    /// A certificate of the trusted authority for 127.0.0.1, and for the name by which guests know it.
     Right,
     /// One of another authority that bears the same name.
     WrongAuthority,
@@ -89,10 +94,10 @@ impl TlsFront {
     /// Ends every connection and shows this from now on.
     pub fn show(&self, face: Face) {
         let acceptor = match face {
-            Face::Right => Some(self.trusted.acceptor("127.0.0.1", 2100)),
-            Face::WrongAuthority => Some(self.other.acceptor("127.0.0.1", 2100)),
-            Face::Expired => Some(self.trusted.acceptor("127.0.0.1", 2020)),
-            Face::OtherHost => Some(self.trusted.acceptor("elsewhere.example", 2100)),
+            Face::Right => Some(self.trusted.acceptor(&NAMES, 2100)),
+            Face::WrongAuthority => Some(self.other.acceptor(&NAMES, 2100)),
+            Face::Expired => Some(self.trusted.acceptor(&NAMES, 2020)),
+            Face::OtherHost => Some(self.trusted.acceptor(&["elsewhere.example"], 2100)),
             Face::Plain => None,
         };
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,10 +128,11 @@ impl Authority {
         }
     }
 
-    /// A certificate for `name` that ends with the year before `until`.
-    fn acceptor(&self, name: &str, until: i32) -> TlsAcceptor {
+    /// A certificate for these names that ends with the year before `until`.
+    fn acceptor(&self, names: &[&str], until: i32) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         params.not_after = date_time_ymd(until, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));

@@ -34,6 +34,10 @@ pub enum Tool {
     RootfsTrixie,
     /// The same of Debian 12 with rpm and dnf.
     RootfsRpm,
+    /// The folder of our packages, as `packaging/build` makes them.
+    Packages,
+    /// The same of the version before.
+    PackagesOld,
     /// strace(1).
     Strace,
     /// ansible-runner; it wants its own folder on the PATH, for ansible-playbook.
@@ -74,6 +78,8 @@ impl Tool {
             Self::RootfsBookworm => "MSP_TEST_ROOTFS_BOOKWORM",
             Self::RootfsTrixie => "MSP_TEST_ROOTFS_TRIXIE",
             Self::RootfsRpm => "MSP_TEST_ROOTFS_RPM",
+            Self::Packages => "MSP_TEST_PACKAGES",
+            Self::PackagesOld => "MSP_TEST_PACKAGES_OLD",
             Self::Strace => "MSP_TEST_STRACE",
             Self::AnsibleRunner => "MSP_TEST_ANSIBLE_RUNNER",
             Self::AnsibleLint => "MSP_TEST_ANSIBLE_LINT",
@@ -94,15 +100,19 @@ impl Tool {
 ///
 /// # Panics
 /// Where nothing may be skipped (`CI=true`, `MSP_TEST_REQUIRE_ALL=1`), and where the
-/// variable names something that is not a file.
+/// variable names something that is not there.
 pub fn find(tool: Tool, test: &str) -> Option<PathBuf> {
     let variable = tool.variable();
     match env::var_os(variable).filter(|value| !value.is_empty()) {
         Some(value) => {
             let path = PathBuf::from(value);
+            let is_there = match tool {
+                Tool::Packages | Tool::PackagesOld => path.is_dir(),
+                _ => path.is_file(),
+            };
             assert!(
-                path.is_file(),
-                "{variable} names {}, which is not a file",
+                is_there,
+                "{variable} names {}, which is not there",
                 path.display()
             );
             Some(path)

@@ -7,6 +7,7 @@
 //! group of its own, that waits for the end of its standard input: so it ends with the test whatever
 //! ends the test, and takes its cgroups and its mounts with it.
 
+mod host;
 mod relay;
 mod release;
 
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use crate::tools;
+pub use host::{EXECUTOR, Host, printed};
 pub use relay::Relay;
 pub use release::Release;
 
