@@ -344,7 +344,7 @@ impl Result {
 }
 
 /// A drop of so many bytes or a little more, with log lines as an executor has them.
-fn document(id: &str, bytes: usize) -> Vec<u8> {
+pub(crate) fn document(id: &str, bytes: usize) -> Vec<u8> {
     let mut document: Value = serde_json::from_slice(&tests::incident::document(id)).unwrap();
     let mut log = String::new();
     let mut n = 0;

@@ -11,6 +11,10 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 mod audit;
 mod capacity;
+mod seal;
+mod table;
+
+use table::{Line, Target};
 
 /// Benchmarks. Build with --release, the programs too.
 #[derive(Parser)]
@@ -42,6 +46,17 @@ enum Which {
     /// Runs both daemons against the sandbox's store, seals incidents, then waits while nothing happens.
     /// Needs the daemons and `msp-evidence` beside this program.
     Capacity(capacity::Options),
+    /// Seal a backlog, and one drop at a time: beside a program that does only the unavoidable, cosign, and
+    /// one commit of SQLite.
+    ///
+    /// Needs the agent and `msp-evidence` beside this program, and cosign in MSP_TEST_COSIGN.
+    Seal(seal::Options),
+    /// How large the programs are.
+    Size {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -52,6 +67,8 @@ fn main() -> ExitCode {
             json,
         } => audit(bundles, sample, json),
         Which::Capacity(options) => capacity::run(&options),
+        Which::Size { json } => table::print(&sizes(), json),
+        Which::Seal(options) => table::print(&seal::run(&options), options.json),
     }
     ExitCode::SUCCESS
 }
@@ -121,20 +138,21 @@ impl Row {
     }
 }
 
+/// The CPU time used so far, of user and system.
+fn cpu(who: UsageWho) -> Duration {
+    let usage = getrusage(who).unwrap();
+    let (user, system) = (usage.user_time(), usage.system_time());
+    let micros = (user.tv_sec() + system.tv_sec()) * 1_000_000;
+    Duration::from_micros(u64::try_from(micros + user.tv_usec() + system.tv_usec()).unwrap_or(0))
+}
+
 /// Runs `work`, which waits for the processes that it starts, and measures these.
 fn measured(
     what: &'static str,
     bundles: usize,
     work: impl FnOnce() -> (Option<i32>, Option<u64>),
 ) -> Row {
-    let cpu = || {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
-        let (user, system) = (usage.user_time(), usage.system_time());
-        let micros = (user.tv_sec() + system.tv_sec()) * 1_000_000;
-        Duration::from_micros(
-            u64::try_from(micros + user.tv_usec() + system.tv_usec()).unwrap_or(0),
-        )
-    };
+    let cpu = || cpu(UsageWho::RUSAGE_CHILDREN);
     let (before, began) = (cpu(), Instant::now());
     let (exit, memory_kb) = work();
     Row {
@@ -155,6 +173,22 @@ fn resident_kb(pid: u32) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+fn sizes() -> Vec<Line> {
+    [
+        ("msp-evidence-agent", 9.0),
+        ("msp-evidence-uploader", 9.0),
+        ("msp-evidence", 12.0),
+    ]
+    .map(|(name, most_mb)| Line {
+        what: format!("size of {name}"),
+        unit: "MB",
+        ours: std::fs::metadata(beside(name)).unwrap().len() as f64 / 1e6,
+        peer: None,
+        target: Target::AtMost(most_mb),
+    })
+    .into()
 }
 
 /// A program of ours, built as this one was.
