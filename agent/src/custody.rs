@@ -103,6 +103,7 @@ impl Agent {
     pub fn stop(&mut self) -> Result<(), AgentError> {
         let began = self.clock.since_boot();
         loop {
+            host::heart::beat();
             let sealed = self
                 .enough_room()
                 .and_then(|()| self.attest_because(CustodyCause::Stop));

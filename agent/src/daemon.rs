@@ -4,50 +4,79 @@
 //! the truth. A failed pass is logged once per cause and tried again: drops wait meanwhile.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use host::config::Settings;
+use host::config::{ConfigError, Settings};
 use host::instance::InstanceLock;
 use jiff::Timestamp;
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::metrics::{Counts, Metrics};
-use crate::{Agent, AgentError, Pass, system_clock};
+use crate::reload::Reload;
+use crate::signals::{Asked, Signals};
+use crate::{Agent, AgentError, Pass, status, system_clock};
 
 /// Published files are made durable after so much quiet.
 const QUIET: Duration = Duration::from_secs(5);
+/// systemd's status line is renewed at most so often while there is much to do.
+const STATUS_EVERY: Duration = Duration::from_secs(2);
 /// After a fault it is looked again so soon, and then after twice as long each time, up to the
 /// periodic scan: once the disk has room again, nobody waits for long.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT. On SIGHUP `read` gives the settings anew.
 ///
 /// # Errors
 /// When the agent cannot start; once it runs, faults are logged and waited out.
-pub fn run(settings: Settings) -> anyhow::Result<()> {
-    let started_at = Timestamp::now();
+pub fn run(
+    settings: Settings,
+    read: impl Fn() -> Result<Settings, ConfigError>,
+) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        while serve(settings.clone(), started_at).await? == End::Replaced {}
-        Ok(())
+        let mut signals = Signals::new()?;
+        let since = Since {
+            at: Timestamp::now(),
+            began: Instant::now(),
+        };
+        let mut agent = Agent::open(settings, system_clock())?;
+        loop {
+            let settings = agent.settings().clone();
+            agent = match serve(agent, &mut signals, since, &read).await? {
+                End::Stopped => return Ok(()),
+                End::Replaced => Agent::open(settings, system_clock())?,
+                End::Reload(reload) => reload.open()?,
+            };
+        }
     })
 }
 
+/// When the process began.
+#[derive(Clone, Copy)]
+struct Since {
+    at: Timestamp,
+    began: Instant,
+}
+
 /// Why the loop ended.
-#[derive(PartialEq, Eq)]
 enum End {
     /// As asked.
     Stopped,
     /// A folder was replaced: everything is to be opened again.
     Replaced,
+    /// Everything is to be opened with other settings.
+    Reload(Box<Reload>),
 }
 
-async fn serve(settings: Settings, started_at: Timestamp) -> anyhow::Result<End> {
-    let mut agent = Agent::open(settings, system_clock())?;
+async fn serve(
+    mut agent: Agent,
+    signals: &mut Signals,
+    since: Since,
+    read: &impl Fn() -> Result<Settings, ConfigError>,
+) -> anyhow::Result<End> {
     let (hint, mut hints) = mpsc::channel(1);
     let staged = hint.clone();
     agent.wake_by(Box::new(move || {
@@ -60,19 +89,22 @@ async fn serve(settings: Settings, started_at: Timestamp) -> anyhow::Result<End>
         &agent.settings().paths.requests,
         hint,
     );
-    if let Err(error) = &watcher {
-        let why = format!(
-            "inotify is not to be had ({error}); drops are found by the periodic scan only: raise \
-             fs.inotify.max_user_watches or max_user_instances"
-        );
-        tracing::error!(state = "not_watching", "{why}");
-        agent.instance().raise("not_watching", &why);
+    match &watcher {
+        Ok(_) => agent.instance().clear("not_watching"),
+        Err(error) => {
+            let why = format!(
+                "inotify is not to be had ({error}); drops are found by the periodic scan only: \
+                 raise fs.inotify.max_user_watches or max_user_instances"
+            );
+            tracing::error!(state = "not_watching", "{why}");
+            agent.instance().raise("not_watching", &why);
+        }
     }
-    let mut stop = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let rescan = Duration::from_secs(agent.settings().drop.rescan_secs);
+    let failures = host::failure::own_folder();
     let mut totals = Totals::default();
-    let mut metrics = Metrics::new(agent.settings(), started_at);
+    let mut status_shown = Instant::now();
+    let mut metrics = Metrics::new(agent.settings(), since.at);
     host::notify::ready();
     tracing::info!(state = "started", "ready");
     loop {
@@ -87,27 +119,47 @@ async fn serve(settings: Settings, started_at: Timestamp) -> anyhow::Result<End>
         let busy = totals.turn(pass);
         totals.tell(agent.instance());
         metrics.keep(&agent, &totals.counts);
-        host::notify::status(&totals.line());
-        host::notify::watchdog();
-        if busy {
-            tokio::task::yield_now().await;
-            if stop_requested(&mut stop, &mut interrupt).await {
-                break;
-            }
-            continue;
+        if !busy || status_shown.elapsed() >= STATUS_EVERY {
+            host::notify::status(&totals.line(&agent));
+            status_shown = Instant::now();
         }
-        tokio::select! {
-            _ = stop.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hints.recv() => {}
-            () = tokio::time::sleep(QUIET), if totals.unsynced => {
-                if let Err(error) = agent.sync() {
-                    tracing::error!(state = "sync_failed", "{:#}", anyhow::Error::from(error));
+        host::heart::beat();
+        if let Some(failure) = host::failure::recovered(failures.as_deref(), since.began.elapsed())
+        {
+            tracing::warn!(
+                state = "recovered",
+                failures = failure.count,
+                "it works again, after it had failed"
+            );
+        }
+        let asked = if busy {
+            tokio::task::yield_now().await;
+            signals.pending().await
+        } else {
+            tokio::select! {
+                asked = signals.next() => Some(asked),
+                _ = hints.recv() => None,
+                () = tokio::time::sleep(QUIET), if totals.unsynced => {
+                    if let Err(error) = agent.sync() {
+                        tracing::error!(state = "sync_failed", "{:#}", anyhow::Error::from(error));
+                    }
+                    totals.unsynced = false;
+                    None
                 }
-                totals.unsynced = false;
+                () = metrics.due() => None,
+                () = tokio::time::sleep(wait(totals.next_look(rescan, agent.custody_due_in()))) => None,
             }
-            () = metrics.due() => {}
-            () = tokio::time::sleep(wait(totals.next_look(rescan, agent.custody_due_in()))) => {}
+        };
+        match asked {
+            None => {}
+            Some(Asked::Stop) => break,
+            Some(Asked::Reload) => {
+                host::notify::reloading();
+                if let Some(reload) = Reload::prepare(&agent, read) {
+                    return Ok(End::Reload(Box::new(reload)));
+                }
+                host::notify::ready();
+            }
         }
     }
     host::notify::stopping();
@@ -120,18 +172,6 @@ async fn serve(settings: Settings, started_at: Timestamp) -> anyhow::Result<End>
 /// No later than systemd wants to hear that the loop still turns.
 fn wait(rescan: Duration) -> Duration {
     host::notify::watchdog_interval().map_or(rescan, |watchdog| rescan.min(watchdog / 2))
-}
-
-async fn stop_requested(
-    stop: &mut tokio::signal::unix::Signal,
-    interrupt: &mut tokio::signal::unix::Signal,
-) -> bool {
-    tokio::select! {
-        biased;
-        _ = stop.recv() => true,
-        _ = interrupt.recv() => true,
-        () = std::future::ready(()) => false,
-    }
 }
 
 /// Watches the folders; without inotify (no watches left) the periodic scan carries on alone.
@@ -255,14 +295,18 @@ impl Totals {
         }
     }
 
-    fn line(&self) -> String {
-        match &self.fault {
-            Some(fault) => format!("stalled, drops wait: {fault}"),
-            None => format!(
-                "{} sealed, {} quarantined since start",
-                self.counts.sealed, self.counts.quarantined
-            ),
-        }
+    /// The line for `systemctl status`.
+    fn line(&self, agent: &Agent) -> String {
+        status::line(&status::Standing {
+            fault: self.fault.as_deref(),
+            sealed: self.counts.sealed,
+            quarantined: self.counts.quarantined,
+            // It is a fault, and told as one, when it cannot be had.
+            summary: agent.summary().ok().as_ref(),
+            custody_due_in: agent.custody_due_in(),
+            alarms: &agent.instance().alarms(),
+            now: Timestamp::now(),
+        })
     }
 }
 

@@ -22,6 +22,7 @@ use std::thread::JoinHandle;
 use evidence::digest::{Sha256, Sha256Stream};
 use host::config::DropSettings;
 use host::files::{self, FileError, FileMeta};
+use host::heart::Work;
 
 use crate::folder::{Refusal, Taken};
 use crate::folder_drop::{ARTIFACTS, recorded_name};
@@ -164,7 +165,9 @@ impl Stager {
             if self.shared.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let outcome = self.stage(&taken).unwrap_or_else(|outcome| outcome);
+            let work = host::heart::begin("the copying of a drop's artifacts");
+            let outcome = self.stage(&taken, &work).unwrap_or_else(|outcome| outcome);
+            drop(work);
             lock(&self.shared.done).insert(taken.token, outcome);
             if let Some(wake) = &*lock(&self.shared.waker) {
                 wake();
@@ -172,7 +175,7 @@ impl Stager {
         }
     }
 
-    fn stage(&self, taken: &Taken) -> Result<Outcome, Outcome> {
+    fn stage(&self, taken: &Taken, work: &Work) -> Result<Outcome, Outcome> {
         let later = |error: FileError| Outcome::Later(error.to_string());
         let folder = files::open_dir_at(&self.drop, &taken.held_as).map_err(later)?;
         let artifacts = files::open_dir_at(&folder, ARTIFACTS).map_err(later)?;
@@ -195,7 +198,7 @@ impl Stager {
         let into = files::open_dir(&staged).map_err(later)?;
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            found.push(self.copy(&artifacts, name, &staged, &into)?);
+            found.push(self.copy(&artifacts, name, &staged, &into, work)?);
         }
         files::sync_dir(&into).map_err(later)?;
         let all = files::open_dir(&self.staged).map_err(later)?;
@@ -210,6 +213,7 @@ impl Stager {
         name: OsString,
         staged: &Path,
         into: &OwnedFd,
+        work: &Work,
     ) -> Result<StagedFile, Outcome> {
         let shown = printable(&name, 100);
         let (mut from, meta) =
@@ -228,7 +232,7 @@ impl Stager {
             .open(&temporary)
             .map_err(|error| later("staging", &error))?;
         let (size_bytes, sha256) = self
-            .pump(&mut from, &mut to, meta.size_bytes)
+            .pump(&mut from, &mut to, meta.size_bytes, work)
             .map_err(|error| later("copying", &error))?;
         let now = files::metadata_of(&from).map_err(|error| later("looking at", &error))?;
         if now != meta || size_bytes != meta.size_bytes {
@@ -300,6 +304,7 @@ impl Stager {
         from: &mut File,
         to: &mut File,
         expected_bytes: u64,
+        work: &Work,
     ) -> std::io::Result<(u64, Sha256)> {
         let mut hash = Sha256Stream::default();
         let mut buffer = vec![0; BUFFER_BYTES];
@@ -323,6 +328,7 @@ impl Stager {
             }
             hash.update(piece);
             to.write_all(piece)?;
+            work.moved();
         }
     }
 }

@@ -2,27 +2,50 @@
 
 use std::process::ExitCode;
 
-use agent::Arguments;
+use agent::{Action, Arguments};
 use clap::Parser as _;
-use host::config::{Settings, environment};
+use host::config::{ConfigError, Settings, environment};
+use host::instance::AGENT_LOCK;
+
+/// In the journal, in messages, and in the unit's name.
+const NAME: &str = "msp-evidence-agent";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match start(&arguments) {
+    let done = match arguments.action {
+        None => start(&arguments),
+        Some(Action::Reload) => reload(&arguments),
+        Some(Action::Failed) => {
+            host::failure::tell(NAME);
+            Ok(())
+        }
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("msp-evidence-agent: {error:#}");
+            eprintln!("{NAME}: {error:#}");
             tracing::error!(state = "stopped", "{error:#}");
             ExitCode::from(1)
         }
     }
 }
 
+fn read(arguments: &Arguments) -> Result<Settings, ConfigError> {
+    Settings::load(&arguments.config, environment())
+}
+
 fn start(arguments: &Arguments) -> anyhow::Result<()> {
-    let settings = Settings::load(&arguments.config, environment())?;
-    host::logging::init(&settings.log, "msp-evidence-agent")?;
+    let settings = read(arguments)?;
+    host::logging::init(&settings.log, NAME)?;
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    agent::run(settings)
+    agent::run(settings, || read(arguments))
+}
+
+/// A configuration that is not valid is refused here, before the service is troubled with it.
+fn reload(arguments: &Arguments) -> anyhow::Result<()> {
+    let settings = read(arguments)?;
+    host::reload::ask(&settings.paths.spool.join(AGENT_LOCK))?;
+    Ok(())
 }

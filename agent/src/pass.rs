@@ -141,6 +141,7 @@ impl Agent {
             .into_iter()
             .peekable();
         while names.peek().is_some() {
+            host::heart::beat();
             self.enough_room()?;
             self.seal_group(&mut names, &mut pass)?;
         }

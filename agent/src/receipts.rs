@@ -85,6 +85,7 @@ impl Receipts {
     ) -> Result<ReceiptsPass, AgentError> {
         let mut pass = ReceiptsPass::default();
         for name in self.waiting(RECEIPT_SUFFIX, FILES_AT_ONCE)? {
+            host::heart::beat();
             self.apply_one(&name, spool, publisher, now, &mut pass)?;
             if pass.entries >= ENTRIES_AT_ONCE {
                 break;

@@ -26,6 +26,7 @@ pub(crate) fn republish(
 ) -> Result<usize, AgentError> {
     let mut again = 0_usize;
     spool.each_bundle_after(after, |b| -> Result<(), AgentError> {
+        host::heart::beat();
         if Sha256::of(&b.bytes) != b.sha256 {
             // Published, such bytes would only be refused by the uploader. The rest goes on.
             tracing::error!(
@@ -62,6 +63,7 @@ pub(crate) fn republish(
         }
     }
     spool.each_open_order(|order| -> Result<(), AgentError> {
+        host::heart::beat();
         if publisher.order(&order.order_id, &order.body)? == Published::Written {
             again += 1;
         }

@@ -51,6 +51,16 @@ impl Agent {
         Self::open_with(settings, clock, |_, _| Ok(keys))
     }
 
+    /// The same under a lock that is held already: for an agent that takes over from another.
+    pub(crate) fn open_under(
+        settings: Settings,
+        keys: Arc<Keys>,
+        clock: Clock,
+        instance: &Arc<InstanceLock>,
+    ) -> Result<Self, AgentError> {
+        Self::open_alone(settings, clock, Arc::clone(instance), |_, _| Ok(keys))
+    }
+
     fn open_with(
         settings: Settings,
         clock: Clock,

@@ -8,6 +8,7 @@ pub mod conformance;
 mod failure;
 mod model;
 mod s3;
+mod traffic;
 
 use std::future::Future;
 
@@ -18,6 +19,7 @@ pub use model::{
     VersionPage,
 };
 pub use s3::{CaBundle, CaError, S3Destination, S3Options, Setting, Standing};
+pub use traffic::bytes_moved;
 
 /// One WORM store: one bucket and prefix.
 ///

@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::reload::Answer;
+
 /// The file's length in bytes.
 pub(crate) const FILE_BYTES: usize = 4096;
 /// Bytes of one message; the log has the whole of it.
@@ -36,6 +38,8 @@ pub(crate) struct Alarms(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     alarms: Vec<Alarm>,
+    /// What became of the last reload.
+    answer: Option<Answer>,
     /// The file does not say so yet.
     is_untold: bool,
 }
@@ -78,21 +82,38 @@ impl Alarms {
         state.alarms.clone()
     }
 
+    /// The answer to a reload.
+    pub(crate) fn answer(&self, file: &File, answer: Answer) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.answer = Some(answer);
+        state.write(file);
+    }
+
     fn change(&self, file: &File, change: impl FnOnce(&mut Vec<Alarm>) -> bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if change(&mut state.alarms) || state.is_untold {
-            // Whoever could be told of a failure is being told; the next call tries again.
-            state.is_untold = file.write_all_at(&page(&state.alarms), 0).is_err();
+            state.write(file);
         }
     }
 }
 
-/// The whole file: the process, a line of JSON, and blanks up to its length.
-pub(crate) fn page(alarms: &[Alarm]) -> Vec<u8> {
+impl State {
+    fn write(&mut self, file: &File) {
+        // Whoever could be told of a failure is being told; the next call tries again.
+        let page = page(&self.alarms, self.answer.as_ref());
+        self.is_untold = file.write_all_at(&page, 0).is_err();
+    }
+}
+
+/// The whole file: the process, a line of JSON with the alarms, one with the answer to the last reload if
+/// there was any, and blanks up to its length.
+pub(crate) fn page(alarms: &[Alarm], answer: Option<&Answer>) -> Vec<u8> {
+    let answer = answer.and_then(|answer| serde_json::to_string(answer).ok());
+    let answer = answer.unwrap_or_default();
     let mut shown = alarms.len();
     loop {
         let json = serde_json::to_string(&alarms[..shown]).unwrap_or_default();
-        let mut page = format!("{}\n{json}\n", std::process::id()).into_bytes();
+        let mut page = format!("{}\n{json}\n{answer}\n", std::process::id()).into_bytes();
         if page.len() <= FILE_BYTES || shown == 0 {
             page.resize(FILE_BYTES, b' ');
             return page;
@@ -118,7 +139,7 @@ pub fn alarms(path: &Path) -> io::Result<Vec<Alarm>> {
     Ok(serde_json::from_str(json).unwrap_or_default())
 }
 
-fn cut(message: &str) -> &str {
+pub(crate) fn cut(message: &str) -> &str {
     &message[..message.floor_char_boundary(MESSAGE_BYTES)]
 }
 

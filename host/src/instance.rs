@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
 
-use crate::alarm::{Alarm, Alarms, page};
+use crate::alarm::{Alarm, Alarms, cut, page};
+use crate::reload::{self, Answer};
 
 /// The agent's lock, in `paths.spool`.
 pub const AGENT_LOCK: &str = "agent.lock";
@@ -92,7 +93,7 @@ impl InstanceLock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         // Of use to readers only.
-        let _ = file.write_all_at(&page(&[]), 0);
+        let _ = file.write_all_at(&page(&[], None), 0);
         Ok(Self {
             file,
             alarms: Alarms::default(),
@@ -115,6 +116,23 @@ impl InstanceLock {
     #[must_use]
     pub fn alarms(&self) -> Vec<Alarm> {
         self.alarms.all()
+    }
+
+    /// Answers whoever asked to read the configuration again; a refusal, with its reason, is an alarm
+    /// until a later one is taken.
+    pub fn reloaded(&self, outcome: Result<(), &str>) {
+        match outcome {
+            Ok(()) => self.clear(reload::REFUSED),
+            Err(why) => self.raise(
+                reload::REFUSED,
+                &format!("the configuration was not read again, the one before is in use: {why}"),
+            ),
+        }
+        let answer = Answer {
+            at: Timestamp::now(),
+            refused: outcome.err().map(|why| cut(why).to_owned()),
+        };
+        self.alarms.answer(&self.file, answer);
     }
 }
 

@@ -1,4 +1,5 @@
-//! What systemd is told: ready, status, watchdog, stopping. Silent without `NOTIFY_SOCKET`.
+//! What systemd is told: ready, status, reloading, stopping. Silent without `NOTIFY_SOCKET`. That the
+//! process is alive is told by [`crate::heart`].
 //!
 //! A notification that fails never stops the work: it is logged once per call and forgotten,
 //! because systemd itself acts when it hears nothing.
@@ -23,12 +24,27 @@ pub fn stopping() {
     send(&[NotifyState::Stopping]);
 }
 
-/// Alive (`WATCHDOG=1`). Send it from the loop that does the work, not from a timer beside it.
-pub fn watchdog() {
-    send(&[NotifyState::Watchdog]);
+/// The configuration is being read again (`RELOADING=1`); [`ready`] says that this is over, whatever came
+/// of it. systemd 253 and newer want to know the time (`MONOTONIC_USEC=`).
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(error = %error, "could not tell systemd of a reload"),
+    }
 }
 
-/// How often to call [`watchdog`]: half of `WATCHDOG_USEC` (sd_watchdog_enabled(3) recommends it),
+/// Alive (`WATCHDOG=1`), and a start, reload or stop that goes on may take so much longer.
+pub(crate) fn alive(extension: Duration) {
+    let usec = u32::try_from(extension.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::Watchdog, NotifyState::ExtendTimeoutUsec(usec)]);
+}
+
+/// Whether there is a systemd that listens.
+pub(crate) fn is_heard() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// How often the loop must turn ([`crate::heart::beat`]): half of `WATCHDOG_USEC` (sd_watchdog_enabled(3) recommends it),
 /// or `None` when systemd expects none.
 #[must_use]
 pub fn watchdog_interval() -> Option<Duration> {

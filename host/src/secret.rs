@@ -63,7 +63,7 @@ pub enum SecretError {
     )]
     Missing,
     /// The source exists and cannot be read.
-    #[error("could not read the password from {path}", path = path.display())]
+    #[error("could not read the secret in {path}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -99,27 +99,25 @@ pub enum SecretError {
 }
 
 /// What systemd handed over to this process under `name`, or under `name.cred` from an encrypted file;
-/// `None` when there is neither. Blank is not there: our units have a blank one where a file is
-/// missing, since a missing file is told by systemd in numbers only.
+/// outside a unit the file in the folder `source`, for whoever may read it (root). `None` when there is
+/// none. Blank is none: our units have a blank one where a file is missing, since a missing file is told
+/// by systemd in numbers only.
 ///
 /// # Errors
-/// When it is there and cannot be read, or is readable by others, itself or in the folder of `source`
-/// (which only a service that can look into that folder, and should not, ever sees).
+/// When it is there and cannot be read.
 pub fn credential(
     handed: Option<&Path>,
     source: &Path,
     name: &str,
 ) -> Result<Option<PathBuf>, SecretError> {
-    // Encrypted ones may be read by anybody.
-    let plain = source.join(name);
-    if let Ok(meta) = plain.metadata() {
-        not_exposed(&plain, meta.mode(), 0o077)?;
-    }
-    let Some(handed) = handed else {
-        return Ok(None);
+    let places = match handed {
+        Some(handed) => vec![
+            handed.join(name),
+            handed.join(format!("{name}{ENCRYPTED_SUFFIX}")),
+        ],
+        None => vec![source.join(name)],
     };
-    for name in [name.to_owned(), format!("{name}{ENCRYPTED_SUFFIX}")] {
-        let path = handed.join(name);
+    for path in places {
         let failed = |source| SecretError::Read {
             path: path.clone(),
             source,
@@ -127,10 +125,12 @@ pub fn credential(
         let mut file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // Not ours to read, so not meant for us.
+            Err(error) if handed.is_none() && error.kind() == io::ErrorKind::PermissionDenied => {
+                continue;
+            }
             Err(error) => return Err(failed(error)),
         };
-        // The group's digit is the mask of the access control list by which systemd hands it over.
-        not_exposed(&path, file.metadata().map_err(failed)?.mode(), 0o007)?;
         let mut start = Zeroizing::new([0; 64]);
         let length = file.read(&mut *start).map_err(failed)?;
         if !start[..length].iter().all(u8::is_ascii_whitespace) {
@@ -138,6 +138,37 @@ pub fn credential(
         }
     }
     Ok(None)
+}
+
+/// Whether a credential can be read by others, where it was handed over or in the folder `source` from
+/// which it comes, which is closed to services.
+///
+/// # Errors
+/// When it can.
+pub fn credential_is_closed(
+    handed: Option<&Path>,
+    source: &Path,
+    name: &str,
+) -> Result<(), SecretError> {
+    // An encrypted one may be read by anybody.
+    let from = Some((source.join(name), 0o077));
+    // The group's digit is the mask of the access control list by which systemd hands it over.
+    let to = handed.map(|handed| (handed.join(name), 0o007));
+    let decrypted = handed.map(|handed| (handed.join(format!("{name}{ENCRYPTED_SUFFIX}")), 0o007));
+    for (path, others) in [from, to, decrypted].into_iter().flatten() {
+        if let Ok(meta) = path.metadata() {
+            not_exposed(&path, meta.mode(), others)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file with a secret is there, can be read, and only by its owner.
+///
+/// # Errors
+/// When it is not so.
+pub fn private_file(path: &Path) -> Result<(), SecretError> {
+    open_private(path).map(drop)
 }
 
 fn not_exposed(path: &Path, mode: u32, others: u32) -> Result<(), SecretError> {
@@ -191,12 +222,9 @@ impl PasswordSources {
     /// When no source is there, or the first one that is there cannot be used: a broken source is
     /// never skipped in silence.
     pub fn read(&self) -> Result<(Zeroizing<String>, Source), SecretError> {
-        let handed = credential(
-            self.credentials_dir.as_deref(),
-            &self.credentials_source,
-            CREDENTIAL_NAME,
-        )?;
-        if let Some(path) = handed {
+        let (handed, source) = (self.credentials_dir.as_deref(), &self.credentials_source);
+        credential_is_closed(handed, source, CREDENTIAL_NAME)?;
+        if let Some(path) = credential(handed, source, CREDENTIAL_NAME)? {
             let file = File::open(&path).map_err(|source| SecretError::Read {
                 path: path.clone(),
                 source,
@@ -235,13 +263,17 @@ pub fn prompt(question: &str, confirm: bool) -> Result<Zeroizing<String>, Secret
 }
 
 fn read_private_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    read_file(path, open_private(path)?)
+}
+
+fn open_private(path: &Path) -> Result<File, SecretError> {
     let failed = |source| SecretError::Read {
         path: path.to_owned(),
         source,
     };
     let file = File::open(path).map_err(failed)?;
     not_exposed(path, file.metadata().map_err(failed)?.mode(), 0o077)?;
-    read_file(path, file)
+    Ok(file)
 }
 
 fn read_file(path: &Path, file: File) -> Result<Zeroizing<String>, SecretError> {
@@ -359,7 +391,10 @@ mod tests {
         let (handed, source) = (folder.path().join("handed"), folder.path().join("source"));
         fs::create_dir(&handed).unwrap();
         fs::create_dir(&source).unwrap();
-        let look = || credential(Some(&handed), &source, S3_CREDENTIAL_NAME);
+        let look = || {
+            credential_is_closed(Some(&handed), &source, S3_CREDENTIAL_NAME)?;
+            credential(Some(&handed), &source, S3_CREDENTIAL_NAME)
+        };
         assert!(look().unwrap().is_none());
         let given = file(&handed, S3_CREDENTIAL_NAME, "[default]", 0o440);
         let from = file(&source, S3_CREDENTIAL_NAME, "[default]", 0o400);
@@ -372,6 +407,18 @@ mod tests {
             assert!(error.contains("chmod 0400"), "{error}");
             fs::set_permissions(path, Permissions::from_mode(0o400)).unwrap();
         }
+    }
+
+    #[test]
+    fn outside_a_unit_the_file_that_systemd_would_hand_over_is_read_itself() {
+        let source = tempfile::tempdir().unwrap();
+        let sources = PasswordSources {
+            credentials_source: source.path().to_owned(),
+            ..PasswordSources::default()
+        };
+        assert!(matches!(sources.read(), Err(SecretError::Missing)));
+        file(source.path(), CREDENTIAL_NAME, "password\n", 0o400);
+        assert_eq!(sources.read().unwrap().0.as_str(), "password");
     }
 
     #[test]

@@ -13,7 +13,9 @@ fn notifies_when_started_as_the_service() {
     }
     host::notify::ready();
     host::notify::status("sealed 3\nREADY=0");
-    host::notify::watchdog();
+    host::heart::beat();
+    host::heart::beat();
+    host::notify::reloading();
     host::notify::stopping();
     // Half of WATCHDOG_USEC, which the parent set for whichever process reads it.
     assert_eq!(
@@ -54,12 +56,19 @@ fn each_notification_arrives_and_a_status_cannot_carry_another() {
     let expected = [
         "READY=1",
         "STATUS=sealed 3 READY=0",
-        "WATCHDOG=1",
-        "STOPPING=1",
+        "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=90000000",
     ];
     for message in expected {
         assert_eq!(heard(), message);
     }
+    // Twice within a second is once.
+    let reloading = heard();
+    let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
+    assert!(
+        time.is_some_and(|t| t.parse::<u64>().is_ok()),
+        "{reloading}"
+    );
+    assert_eq!(heard(), "STOPPING=1");
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub enum Ended {
     Stopped,
     /// delivery.db was removed or replaced while in use; running again rebuilds it.
     DatabaseReplaced,
+    /// The work for a destination ended by a fault of ours; running again takes it up.
+    WorkerLost,
 }
 
 /// Why the daemon could not run.
@@ -128,6 +130,20 @@ pub async fn run<D: Destination>(
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, DaemonError> {
     let instance = Arc::new(InstanceLock::acquire(&places.delivery.join(UPLOADER_LOCK))?);
+    run_under(&instance, places, policy, destinations, stop).await
+}
+
+/// The same under a lock that is held already, so that nobody else comes between two runs.
+///
+/// # Errors
+/// When delivery.db cannot be opened.
+pub async fn run_under<D: Destination>(
+    instance: &Arc<InstanceLock>,
+    places: &Places,
+    policy: Policy,
+    destinations: Vec<Configured<D>>,
+    stop: impl Future<Output = ()>,
+) -> Result<Ended, DaemonError> {
     let (ledger, aside) = open(places).inspect_err(|error| {
         instance.raise("start_failed", &chain(error));
     })?;
@@ -140,7 +156,7 @@ pub async fn run<D: Destination>(
         Arc::new(policy),
         destinations,
         writer,
-        &instance,
+        instance,
         stop,
     )
     .await
@@ -261,7 +277,10 @@ async fn supervise<D: Destination>(
     };
     host::notify::ready();
     info!("ready");
-    let ended = desk.run(&policy, &writer, stop).await;
+    let ended = tokio::select! {
+        ended = desk.run(&policy, &writer, stop) => ended,
+        () = lost(&mut workers) => Ok(Ended::WorkerLost),
+    };
     host::notify::stopping();
     // Before the handles go, so that the writer's thread ends with the last of them.
     drop(desk);
@@ -283,4 +302,31 @@ async fn supervise<D: Destination>(
     metrics.stopped();
     info!("stopped");
     ended
+}
+
+/// Completes when one of the workers ends by a panic. That it ends because its destination is retired is
+/// as it should be.
+async fn lost(workers: &mut JoinSet<()>) {
+    while let Some(ended) = workers.join_next().await {
+        if let Err(fault) = ended {
+            error!(error = %fault, "the work for a destination ended by a fault; it is begun again");
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_ends_is_lost_only_if_it_ends_by_a_fault() {
+        let mut workers = JoinSet::new();
+        workers.spawn(async {});
+        let soon = tokio::time::timeout(Duration::from_millis(50), lost(&mut workers));
+        assert!(soon.await.is_err(), "nothing is lost");
+        workers.spawn(async { panic!("a fault of a test") });
+        lost(&mut workers).await;
+    }
 }

@@ -81,6 +81,8 @@ impl Desk {
         let mut hinted_while_scanning = false;
         let mut status = StatusLine::new(writer);
         let mut watchdog = host::notify::watchdog_interval().map(tokio::time::interval);
+        let mut moved_bytes = destination::bytes_moved();
+        let (began, folder) = (Instant::now(), host::failure::own_folder());
         let mut stop = std::pin::pin!(stop);
         let mut gone = std::pin::pin!(writer.gone());
         let mut failures = 0;
@@ -89,7 +91,18 @@ impl Desk {
                 biased;
                 () = &mut stop => return Ok(Ended::Stopped),
                 () = &mut gone => return Err(DeliveryError::WriterGone),
-                () = tick(&mut watchdog) => host::notify::watchdog(),
+                () = tick(&mut watchdog) => {
+                    alive(writer, &mut moved_bytes).await;
+                    if let Some(failure) =
+                        host::failure::recovered(folder.as_deref(), began.elapsed())
+                    {
+                        info!(
+                            state = "recovered",
+                            failures = failure.count,
+                            "it works again, after it had failed"
+                        );
+                    }
+                }
                 Some(done) = scans.join_next() => {
                     let now = Instant::now();
                     if self.scanned(done, writer).await {
@@ -318,6 +331,18 @@ async fn is_in_place(writer: &Writer) -> bool {
         .call(|ledger| Ok(ledger.is_still_in_place()))
         .await
         .unwrap_or(true)
+}
+
+/// For the watchdog: this loop turns, the thread of delivery.db answers, and what is under way moves on,
+/// if only by bytes on some connection.
+async fn alive(writer: &Writer, moved_bytes: &mut u64) {
+    let now_moved = destination::bytes_moved();
+    if std::mem::replace(moved_bytes, now_moved) != now_moved {
+        host::heart::all_moved();
+    }
+    // Without the thread the loop ends by itself; a database that fails is alarmed by others.
+    let _ = writer.call(|_| Ok(())).await;
+    host::heart::beat();
 }
 
 async fn tick(interval: &mut Option<tokio::time::Interval>) {

@@ -20,5 +20,5 @@ mod store;
 mod upload;
 mod worker;
 
-pub use arguments::Arguments;
-pub use store::store_options;
+pub use arguments::{Action, Arguments};
+pub use store::{credentials_are_closed, store_options};

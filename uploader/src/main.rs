@@ -3,16 +3,21 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use destination::{S3Destination, S3Options};
 use host::config::{self, ConfigError, Settings};
+use host::instance::{InstanceLock, UPLOADER_LOCK};
 use jiff::Timestamp;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use uploader::Arguments;
-use uploader::daemon::{Configured, DaemonError, Ended, Places, run};
+use uploader::daemon::{Configured, DaemonError, Ended, Places, run_under};
 use uploader::policy::Policy;
+use uploader::{Action, Arguments};
+
+/// In the journal, in messages, and in the unit's name.
+const NAME: &str = "msp-evidence-uploader";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -28,22 +33,53 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    let (settings, stores) = match load(&arguments.config) {
+    match arguments.action {
+        None => start(&arguments),
+        Some(Action::Reload) => reload(&arguments),
+        Some(Action::Failed) => {
+            host::failure::tell(NAME);
+            host::exit::ExitCode::Ok
+        }
+    }
+    .into()
+}
+
+fn start(arguments: &Arguments) -> host::exit::ExitCode {
+    let loaded = load(&arguments.config).map_err(anyhow::Error::from);
+    let logging = loaded.and_then(|loaded| {
+        host::logging::init(&loaded.0.log, NAME)?;
+        Ok(loaded)
+    });
+    let (settings, stores) = match logging {
         Ok(loaded) => loaded,
         Err(error) => {
-            eprintln!("msp-evidence-uploader: {:#}", anyhow::Error::from(error));
-            return host::exit::ExitCode::Usage.into();
+            eprintln!("{NAME}: {error:#}");
+            return host::exit::ExitCode::Usage;
         }
     };
-    if let Err(error) = host::logging::init(&settings.log, "msp-evidence-uploader") {
-        eprintln!("msp-evidence-uploader: {:#}", anyhow::Error::from(error));
-        return host::exit::ExitCode::Usage.into();
-    }
-    match serve(&arguments, settings, stores) {
-        Ok(()) => host::exit::ExitCode::Ok.into(),
+    match serve(arguments, settings, stores) {
+        Ok(()) => host::exit::ExitCode::Ok,
         Err(error) => {
             tracing::error!("{error:#}");
-            exit_code(&error).into()
+            exit_code(&error)
+        }
+    }
+}
+
+/// A configuration that is not valid is refused here, before the service is troubled with it. What it
+/// refers to only the service looks at: systemd hands credentials to nobody else.
+fn reload(arguments: &Arguments) -> host::exit::ExitCode {
+    let asked = Settings::load(&arguments.config, config::environment())
+        .map_err(anyhow::Error::from)
+        .and_then(|settings| {
+            let lock = settings.paths.delivery.join(UPLOADER_LOCK);
+            Ok(host::reload::ask(&lock)?)
+        });
+    match asked {
+        Ok(()) => host::exit::ExitCode::Ok,
+        Err(error) => {
+            eprintln!("{NAME}: {error:#}");
+            host::exit::ExitCode::Usage
         }
     }
 }
@@ -59,6 +95,7 @@ fn exit_code(error: &anyhow::Error) -> host::exit::ExitCode {
 /// The configuration, and what it refers to.
 fn load(path: &Path) -> Result<(Settings, Vec<S3Options>), ConfigError> {
     let settings = Settings::load(path, config::environment())?;
+    uploader::credentials_are_closed(&settings)?;
     let stores: Result<_, _> = settings
         .destinations
         .iter()
@@ -79,44 +116,66 @@ fn serve(
     runtime.block_on(async {
         let mut signals = Signals::new()?;
         let started_at = Timestamp::now();
+        let lock = settings.paths.delivery.join(UPLOADER_LOCK);
+        let instance = Arc::new(InstanceLock::acquire(&lock).map_err(DaemonError::Instance)?);
         loop {
-            let before = stores.clone();
             for warning in &settings.warnings {
                 tracing::warn!("{warning}");
             }
             let mut destinations = Vec::with_capacity(settings.destinations.len());
-            for (destination, options) in settings.destinations.iter().zip(stores) {
+            for (destination, options) in settings.destinations.iter().zip(stores.clone()) {
                 let store = S3Destination::connect(options).await;
                 destinations.push(Configured::new(destination, store));
             }
             let policy = Policy::from_settings(&settings.uploader);
-            let mut reload = false;
-            let stop = async { reload = signals.next_is_reload().await };
-            let ended = run(
-                &Places::from_settings(&settings, started_at),
-                policy,
-                destinations,
-                stop,
-            )
-            .await?;
-            if ended == Ended::Stopped && !reload {
-                return Ok(());
-            }
-            stores = match load(&arguments.config) {
-                Ok((new, options)) => {
+            let mut next = None;
+            let stop = async { next = asked(&mut signals, arguments, &settings, &instance).await };
+            let places = Places::from_settings(&settings, started_at);
+            let ended = run_under(&instance, &places, policy, destinations, stop).await?;
+            match next {
+                None if ended == Ended::Stopped => return Ok(()),
+                // It ended by itself, and is begun again as it was.
+                None => {}
+                Some((new, options)) => {
+                    tracing::info!(state = "reloaded", "the configuration was read again");
                     settings = new;
-                    options
+                    stores = options;
+                    instance.reloaded(Ok(()));
                 }
-                Err(error) => {
-                    tracing::error!(
-                        "the configuration was not read again, the one before stays: {:#}",
-                        anyhow::Error::from(error)
-                    );
-                    before
-                }
-            };
+            }
         }
     })
+}
+
+/// Waits until the service is to stop, or to go on with another configuration: one that cannot serve is
+/// refused, and nothing that is in flight is troubled by it.
+async fn asked(
+    signals: &mut Signals,
+    arguments: &Arguments,
+    settings: &Settings,
+    instance: &InstanceLock,
+) -> Option<(Settings, Vec<S3Options>)> {
+    while signals.next_is_reload().await {
+        host::notify::reloading();
+        let loaded =
+            load(&arguments.config).map_err(|error| format!("{:#}", anyhow::Error::from(error)));
+        let why = match loaded {
+            Ok(loaded) => match host::reload::needs_restart(settings, &loaded.0) {
+                None => return Some(loaded),
+                Some(what) => {
+                    format!("{what} cannot change while the service runs: restart it")
+                }
+            },
+            Err(why) => why,
+        };
+        tracing::error!(
+            state = "reload_refused",
+            "the configuration was not read again, the one before is in use: {why}"
+        );
+        instance.reloaded(Err(&why));
+        host::notify::ready();
+    }
+    None
 }
 
 /// The signals that end a run.

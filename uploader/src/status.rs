@@ -1,7 +1,6 @@
 //! One honest line for `systemctl status`.
 
-use std::time::Duration;
-
+use host::age::between;
 use jiff::Timestamp;
 
 use crate::delivery::{DestinationSummary, Summary};
@@ -44,10 +43,10 @@ fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
         text.push_str(&format!(", {} BLOCKED", d.counts.blocked));
     }
     if let Some(oldest) = d.oldest_pending_at {
-        text.push_str(&format!(", oldest {}", age(now, oldest)));
+        text.push_str(&format!(", oldest {}", between(oldest, now)));
     }
     if let (Some(retry), true) = (d.next_retry_at, waiting > 0) {
-        text.push_str(&format!(", next retry {}", age(retry, now)));
+        text.push_str(&format!(", next retry {}", between(now, retry)));
     }
     if !d.uploads.is_empty() {
         let sent = d.uploads.iter().map(|u| u.sent_bytes).sum();
@@ -65,7 +64,7 @@ fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
         _ => {}
     }
     if let (Some(probe), true) = (d.next_probe_at, d.state != "ok") {
-        text.push_str(&format!(", next probe {}", age(probe, now)));
+        text.push_str(&format!(", next probe {}", between(now, probe)));
     }
     text.push_str(&format!(", {} confirmed", d.counts.confirmed));
     text
@@ -81,19 +80,6 @@ fn bytes(n: u64) -> String {
             n / 1_000_000_000,
             n % 1_000_000_000 / 100_000_000
         )
-    }
-}
-
-/// The time between, in the largest unit that fits.
-fn age(later: Timestamp, earlier: Timestamp) -> String {
-    let secs = Duration::try_from(later.duration_since(earlier))
-        .unwrap_or_default()
-        .as_secs();
-    match secs {
-        0..=119 => format!("{secs} s"),
-        120..=7_199 => format!("{} m", secs / 60),
-        7_200..=172_799 => format!("{} h", secs / 3_600),
-        _ => format!("{} d", secs / 86_400),
     }
 }
 

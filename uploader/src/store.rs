@@ -1,4 +1,7 @@
 //! From the configuration to a reachable store: the same for the daemon and for `bucket check`.
+//!
+//! A destination that names no credentials file is given what systemd handed over as the credential
+//! `s3-credentials`, if it did; otherwise credentials are found as AWS's tools find them.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -7,14 +10,60 @@ use std::time::Duration;
 
 use destination::{CaBundle, S3Options};
 use host::config::{ConfigError, DestinationSettings, Settings};
+use host::secret::{self, SecretError};
+
+use crate::upload::verdict::chain;
 
 /// No file of certificate authorities is longer; the system's own is a fifth of it.
 const CA_FILE_MAX_BYTES: u64 = 1 << 20;
 
+/// Refuses credentials that are not there, or that others than the uploader can read: what a daemon does
+/// before it starts. Where they come from elsewhere (a role of the machine, say) there is nothing to see.
+///
+/// # Errors
+/// With the file and the remedy.
+pub fn credentials_are_closed(settings: &Settings) -> Result<(), ConfigError> {
+    for destination in &settings.destinations {
+        let refuse = |error| no_credentials(destination, settings, error);
+        match &destination.credentials_file {
+            Some(file) => secret::private_file(file).map_err(refuse)?,
+            None => secret::credential_is_closed(
+                secret::credentials_directory().as_deref(),
+                Path::new(secret::CREDENTIALS_SOURCE),
+                secret::S3_CREDENTIAL_NAME,
+            )
+            .map_err(refuse)?,
+        }
+    }
+    Ok(())
+}
+
+fn no_credentials(
+    destination: &DestinationSettings,
+    settings: &Settings,
+    error: SecretError,
+) -> ConfigError {
+    let key = format!(
+        "destination.{}.credentials_file",
+        destination.destination_id
+    );
+    let value = destination.credentials_file.as_ref();
+    ConfigError::Value {
+        place: settings.origins.place(&key),
+        key,
+        value: value.map_or_else(|| "(not set)".to_owned(), |file| file.display().to_string()),
+        problem: chain(&error),
+        remedy: "write an AWS credentials file, owner msp-uploader and mode 0400; or leave this out and \
+                 write /etc/msp/credentials/s3-credentials, owner root and mode 0400, and restart"
+            .to_owned(),
+    }
+}
+
 /// How to reach a configured destination. Reads `ca_file`.
 ///
 /// # Errors
-/// When `ca_file` cannot be read, or holds no certificate that can be trusted.
+/// When `ca_file` cannot be read, or holds no certificate that can be trusted; when systemd handed over
+/// credentials that cannot be read.
 pub fn store_options(
     destination: &DestinationSettings,
     settings: &Settings,
@@ -34,6 +83,15 @@ pub fn store_options(
             }
         })?),
     };
+    let credentials_file = match &destination.credentials_file {
+        Some(file) => Some(file.clone()),
+        None => secret::credential(
+            secret::credentials_directory().as_deref(),
+            Path::new(secret::CREDENTIALS_SOURCE),
+            secret::S3_CREDENTIAL_NAME,
+        )
+        .map_err(|error| no_credentials(destination, settings, error))?,
+    };
     Ok(S3Options {
         prefix: destination.prefix.clone(),
         endpoint: destination.endpoint.clone(),
@@ -43,7 +101,7 @@ pub fn store_options(
         ca,
         sse_kms_key_id: destination.sse_kms_key_id.clone(),
         profile: destination.profile.clone(),
-        credentials_file: destination.credentials_file.clone(),
+        credentials_file,
         request_timeout: Duration::from_secs(settings.uploader.request_timeout_secs),
         ..S3Options::new(
             &destination.destination_id,
@@ -108,6 +166,39 @@ mod tests {
         assert_eq!(found, wanted);
         let endpoint = options("endpoint = \"https://s3.example.com\"\n").unwrap();
         assert_eq!(endpoint.endpoint.as_deref(), Some("https://s3.example.com"));
+    }
+
+    #[test]
+    fn credentials_that_are_missing_or_open_to_others_name_the_file_and_what_to_do() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("aws");
+        let check = || {
+            let more = format!("credentials_file = \"{}\"\n", file.display());
+            credentials_are_closed(&settings(&more)).map_err(|error| error.to_string())
+        };
+        let missing = check().unwrap_err();
+        std::fs::write(&file, "[default]").unwrap();
+        let mode = |mode| {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&file, permissions).unwrap();
+        };
+        mode(0o440);
+        for (error, problem) in [
+            (missing, "No such file"),
+            (check().unwrap_err(), "can be read by others"),
+        ] {
+            for part in [
+                "/etc/msp/evidence.toml, line 6: destination.primary.credentials_file = ",
+                problem,
+                "msp-uploader",
+                "/etc/msp/credentials/s3-credentials",
+            ] {
+                assert!(error.contains(part), "no {part:?} in: {error}");
+            }
+        }
+        mode(0o400);
+        assert_eq!(check(), Ok(()));
     }
 
     #[test]

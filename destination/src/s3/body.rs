@@ -62,6 +62,7 @@ impl Body for Pieces {
             return Poll::Ready(None);
         }
         let size = self.0.len().min(PIECE_BYTES);
+        crate::traffic::moved(size);
         Poll::Ready(Some(Ok(Frame::data(self.0.split_to(size)))))
     }
 
@@ -77,6 +78,17 @@ impl Body for Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn every_piece_that_is_taken_counts_as_moved() {
+        let before = crate::bytes_moved();
+        let bytes = Bytes::from(vec![7; 2 * PIECE_BYTES]);
+        let mut pieces = Pieces(bytes);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let _ = Pin::new(&mut pieces).poll_frame(&mut context);
+        // Other tests move bytes, too.
+        assert!(crate::bytes_moved() >= before + PIECE_BYTES as u64);
+    }
 
     #[tokio::test]
     async fn a_body_in_pieces_is_the_body_and_the_signer_sees_it_whole() {

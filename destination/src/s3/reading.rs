@@ -133,6 +133,7 @@ impl S3Destination {
             while let Some(piece) = body.next().await {
                 let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
                 size_bytes += piece.len() as u64;
+                crate::traffic::moved(piece.len());
                 sink(&piece).map_err(|error| Failure {
                     source: Some(Box::new(error)),
                     ..self.half_answer(
@@ -197,6 +198,7 @@ impl S3Destination {
             while let Some(piece) = body.next().await {
                 let piece = piece.map_err(|error| self.cut_short(call, Box::new(error)))?;
                 size_bytes += piece.len() as u64;
+                crate::traffic::moved(piece.len());
                 hash.update(&piece);
             }
             Ok(ReadBack {

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use destination::Destination;
+use host::heart::Work;
 use jiff::Timestamp;
 use tracing::warn;
 
@@ -29,6 +30,8 @@ pub(super) struct Run<'a, D> {
     pub(super) read_back: HashSet<i64>,
     /// Parts of the object at hand were stored in this run.
     pub(super) progressed: bool,
+    /// This run, for the watchdog.
+    pub(super) work: Work,
 }
 
 /// Largest object (Amazon S3 User Guide, "Amazon S3 multipart upload limits").

@@ -37,6 +37,7 @@ impl<D: Destination> Run<'_, D> {
         }
         let route = self.route;
         let permit = route.room_for(delivery.size_bytes).await?;
+        self.work.moved();
         let (folder, path) = (route.evidence.clone(), delivery.path.clone());
         let (size_bytes, sha256, with_md5) = (
             delivery.size_bytes,
@@ -45,6 +46,7 @@ impl<D: Destination> Run<'_, D> {
         );
         let read = move || body::read(&folder, &path, size_bytes, sha256, with_md5);
         let body = body::blocking(read).await?;
+        self.work.moved();
         if let Some(md5) = body.md5 {
             self.etags.insert(delivery.delivery_rowid, hex::encode(md5));
         }
@@ -65,6 +67,7 @@ impl<D: Destination> Run<'_, D> {
     pub(super) async fn ask(&self, delivery: &Delivery, ask: Ask) -> Result<Answer, Unsent> {
         let store = &self.route.destination;
         let key = self.key(delivery);
+        self.work.moved();
         let answer = match ask {
             Ask::Put => Err(super::place::out_of_step("put", &Answer::Locked)),
             Ask::Versions => store.versions(&key).await.map(Answer::Versions),

@@ -43,7 +43,7 @@ impl<D: Destination> Run<'_, D> {
             sha256: delivery.sha256,
             part_bytes,
         };
-        pass::plan(self.route, wanted).await
+        pass::plan(self.route, wanted, &self.work).await
     }
 
     pub(super) async fn put_in_parts(
@@ -234,6 +234,7 @@ impl<D: Destination> Run<'_, D> {
     ) -> Result<(), Unsent> {
         let tell = progress.stored(sent_bytes, Instant::now());
         self.progressed = true;
+        self.work.moved();
         if tell.write {
             self.write_progress(delivery, sent_bytes).await?;
         }

@@ -142,6 +142,7 @@ impl<D: Destination> Route<D> {
             etags: HashMap::new(),
             read_back: HashSet::new(),
             progressed: false,
+            work: host::heart::begin("a delivery to a store"),
         };
         if !run.begin(&mut deliveries, now).await? {
             return Ok(run.health);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use destination::Destination;
 use evidence::digest::Sha256;
+use host::heart::Work;
 
 use super::body::{self, BodyError};
 use super::parcel::Route;
@@ -29,6 +30,7 @@ pub(super) struct Wanted<'a> {
 pub(super) async fn plan<D: Destination>(
     route: &Route<D>,
     wanted: Wanted<'_>,
+    work: &Work,
 ) -> Result<Arc<Plan>, Unsent> {
     if let Some(plan) = route.plans.get(wanted.sha256, wanted.part_bytes) {
         return Ok(plan);
@@ -51,6 +53,7 @@ pub(super) async fn plan<D: Destination>(
             return Err(Unsent::Stopped);
         }
         pass = body::blocking(move || pass.advance()).await?;
+        work.moved();
     }
     let (sha256, plan) = pass.planner.finish();
     if sha256 != wanted.sha256 {
