@@ -16,6 +16,7 @@ pub mod model;
 pub mod network;
 pub mod proxy;
 pub mod report;
+pub mod screening;
 pub mod sealing;
 pub mod servers;
 pub mod tls;

@@ -62,6 +62,10 @@ pub enum Tool {
     Moto,
     /// A file of the npm package `@cloud-copilot/iam-simulate`, in its `node_modules`.
     IamSimulate,
+    /// A Python with the package `presidio-analyzer`.
+    Presidio,
+    /// ripgrep.
+    Ripgrep,
 }
 
 impl Tool {
@@ -92,6 +96,8 @@ impl Tool {
             Self::Checkov => "MSP_TEST_CHECKOV",
             Self::Moto => "MSP_TEST_MOTO",
             Self::IamSimulate => "MSP_TEST_IAM_SIMULATE",
+            Self::Presidio => "MSP_TEST_PRESIDIO",
+            Self::Ripgrep => "MSP_TEST_RIPGREP",
         }
     }
 }
