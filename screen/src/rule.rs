@@ -144,6 +144,12 @@ fn build(source: &str) -> Result<Regex, regex::Error> {
 }
 
 impl Rule {
+    /// Its regular expression, over bytes, in the syntax of Rust's `regex` crate.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        self.pattern.source()
+    }
+
     /// The values that it finds in `text`, in order.
     pub(crate) fn find(&self, text: &[u8], mut each: impl FnMut(Range<usize>)) {
         let regex = self.pattern.regex();

@@ -11,6 +11,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 mod audit;
 mod capacity;
+mod screening;
 mod seal;
 mod table;
 
@@ -57,6 +58,10 @@ enum Which {
         #[arg(long)]
         json: bool,
     },
+    /// What screening costs: beside a durable commit, over sizes, and beside ripgrep with the same patterns.
+    ///
+    /// ripgrep is the one in MSP_TEST_RIPGREP.
+    Screening(screening::Options),
 }
 
 fn main() -> ExitCode {
@@ -69,6 +74,7 @@ fn main() -> ExitCode {
         Which::Capacity(options) => capacity::run(&options),
         Which::Size { json } => table::print(&sizes(), json),
         Which::Seal(options) => table::print(&seal::run(&options), options.json),
+        Which::Screening(options) => screening::run(&options),
     }
     ExitCode::SUCCESS
 }
