@@ -273,7 +273,10 @@ fn ripgrep(rg: &Path, screen: &Screen, text: &str) -> (Duration, Duration) {
                 .unwrap();
             let said = String::from_utf8_lossy(&output.stderr);
             let said = said.lines().last().unwrap_or_default();
-            assert!(matches!(output.status.code(), Some(0 | 1)), "ripgrep: {said}");
+            assert!(
+                matches!(output.status.code(), Some(0 | 1)),
+                "ripgrep: {said}"
+            );
         })
     };
     (search(&file), search(&empty))
