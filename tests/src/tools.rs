@@ -66,6 +66,8 @@ pub enum Tool {
     Presidio,
     /// ripgrep.
     Ripgrep,
+    /// The AWS command line.
+    Aws,
 }
 
 impl Tool {
@@ -98,6 +100,7 @@ impl Tool {
             Self::IamSimulate => "MSP_TEST_IAM_SIMULATE",
             Self::Presidio => "MSP_TEST_PRESIDIO",
             Self::Ripgrep => "MSP_TEST_RIPGREP",
+            Self::Aws => "MSP_TEST_AWS",
         }
     }
 }

@@ -28,3 +28,4 @@ mod pruning;
 mod rotation;
 mod selecting;
 mod stores;
+mod without_our_program;
