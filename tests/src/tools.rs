@@ -68,6 +68,12 @@ pub enum Tool {
     Ripgrep,
     /// The AWS command line.
     Aws,
+    /// Prometheus.
+    Prometheus,
+    /// Its tool, which checks and tests rules.
+    Promtool,
+    /// Prometheus' exporter of a machine's metrics, with the collector of textfiles.
+    NodeExporter,
 }
 
 impl Tool {
@@ -101,6 +107,9 @@ impl Tool {
             Self::Presidio => "MSP_TEST_PRESIDIO",
             Self::Ripgrep => "MSP_TEST_RIPGREP",
             Self::Aws => "MSP_TEST_AWS",
+            Self::Prometheus => "MSP_TEST_PROMETHEUS",
+            Self::Promtool => "MSP_TEST_PROMTOOL",
+            Self::NodeExporter => "MSP_TEST_NODE_EXPORTER",
         }
     }
 }

@@ -1,3 +1,5 @@
 //! What monitoring is told by daemons that run, and what it makes of it.
 
+mod dashboard;
+mod rules;
 mod told;

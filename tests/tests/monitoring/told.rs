@@ -16,9 +16,8 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
-/// A clinic that writes its metrics every five seconds and tells them on a port.
-pub(crate) fn monitored() -> (Clinic, SocketAddr) {
-    let clinic = Clinic::new();
+/// A configuration that has metrics written every five seconds and told on a port.
+pub(crate) fn metrics_section(clinic: &Clinic) -> (String, SocketAddr) {
     let folder = clinic.dir.path().join("metrics");
     fs::create_dir(&folder).unwrap();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -26,18 +25,27 @@ pub(crate) fn monitored() -> (Clinic, SocketAddr) {
         "[metrics]\ntextfile_dir = \"{}\"\ninterval_secs = 5\nlisten = \"{address}\"\n",
         folder.display()
     );
+    (section, address)
+}
+
+fn monitored() -> (Clinic, SocketAddr) {
+    let clinic = Clinic::new();
+    let (section, address) = metrics_section(&clinic);
     clinic.configure(&[Place::sandbox("main", &clinic.sandbox)], &section);
     (clinic, address)
+}
+
+/// What a server answers, without the headers; nothing while it does not.
+pub(crate) fn body_of(address: SocketAddr, line: &str) -> String {
+    let answer = request(address, line);
+    let body = answer.split_once("\r\n\r\n").unwrap_or_default().1;
+    body.to_owned()
 }
 
 fn request(address: SocketAddr, line: &str) -> String {
     let mut answer = String::new();
     if let Ok(mut stream) = TcpStream::connect(address) {
-        write!(
-            stream,
-            "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
+        write!(stream, "{line} HTTP/1.0\r\nHost: x\r\n\r\n").unwrap();
         stream.read_to_string(&mut answer).unwrap();
     }
     answer
@@ -64,7 +72,7 @@ fn asked(address: SocketAddr) -> BTreeMap<String, f64> {
     let Some((head, body)) = answer.split_once("\r\n\r\n") else {
         return BTreeMap::new();
     };
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
     assert!(head.contains("text/plain; version=0.0.4"), "{head}");
     parse(body)
 }
@@ -161,8 +169,8 @@ fn a_store_that_refuses_is_told_by_class_and_state_and_only_metrics_can_be_asked
             && told.get(failed).is_some_and(|n| *n >= 2.0)
             && told.get("msp_evidence_pending_objects{destination=\"main\"}") == Some(&2.0)
     });
-    assert!(request(address, "POST /metrics").starts_with("HTTP/1.1 405 "));
-    assert!(request(address, "GET /").starts_with("HTTP/1.1 404 "));
+    assert!(request(address, "POST /metrics").starts_with("HTTP/1.0 405 "));
+    assert!(request(address, "GET /").starts_with("HTTP/1.0 404 "));
 }
 
 #[test]
