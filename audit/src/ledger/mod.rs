@@ -7,8 +7,11 @@
 mod answer;
 mod fill;
 mod judged;
+mod listing;
+mod said;
 mod schema;
 mod values;
+mod waiting;
 
 pub(crate) use values::{int, us};
 
@@ -16,8 +19,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-pub use fill::{Examined, ListedTo, Read, ReadVersion, Signed, Standing, Unit, VersionToRead};
+pub use fill::{Examined, Read, ReadVersion, Standing};
 pub use judged::{JudgedBy, TrustedKey};
+pub use listing::ListedTo;
+pub use waiting::{Signed, Unit, VersionToRead};
 
 /// What a ledger was made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
