@@ -35,3 +35,4 @@ pub use open::{DestinationUse, Spool};
 pub use publish::{ConfirmedObject, OpenOrder, SpooledBundle};
 pub use rebuild::{FoundBundle, Rebuild};
 pub use request::Applied as AppliedRequest;
+pub use schema::SCHEMA_VERSION;

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::SpoolError;
 
 /// The schema version this build writes.
-pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version added; index 0 makes version 1.
 const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
