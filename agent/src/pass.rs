@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use evidence::bundle::Producer;
 use evidence::chain::Head;
+use evidence::controls::ControlMap;
 use evidence::digest::Sha256;
 use host::config::{OnSealed, Settings};
 use host::instance::InstanceLock;
@@ -42,6 +43,7 @@ pub struct Agent {
     pub(crate) receipts: Receipts,
     pub(crate) requests: Requests,
     pub(crate) publisher: Publisher,
+    pub(crate) controls: ControlMap,
     pub(crate) producer: Producer,
     pub(crate) machine: Sha256,
     pub(crate) clock: Clock,
@@ -208,6 +210,7 @@ impl Agent {
             keys: &self.keys,
             producer: &self.producer,
             time: clock::time_source(),
+            controls: &self.controls,
             folder: &self.folder,
             spool: &self.spool,
         };

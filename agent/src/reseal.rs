@@ -10,6 +10,7 @@ use evidence::bundle::{
     BundleId, Draft, Kind, Producer, Reseals, SealError, TimeSource, artifact_path, object_path,
 };
 use evidence::chain::{Head, utc_day};
+use evidence::controls::MappedControls;
 use evidence::custody::CustodyBody;
 use evidence::findings::Finding;
 use evidence::handover::{Notice, NoticedBundle};
@@ -38,13 +39,15 @@ enum Said {
 struct SaidIncident {
     #[serde(flatten)]
     body: IncidentBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    controls: Option<MappedControls>,
     source: Source,
     findings: Vec<Finding>,
     redactions: Vec<Redaction>,
 }
 
 /// What is said again, word for word.
-const BODY: [&str; 12] = [
+const BODY: [&str; 13] = [
     "incident",
     "runbook",
     "execution",
@@ -52,6 +55,7 @@ const BODY: [&str; 12] = [
     "artifacts",
     "outputs",
     "extra",
+    "controls",
     "source",
     "findings",
     "redactions",

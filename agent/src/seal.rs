@@ -11,6 +11,7 @@ use evidence::bundle::{
     object_path,
 };
 use evidence::chain::{Head, utc_day};
+use evidence::controls::ControlMap;
 use evidence::digest::Sha256;
 use evidence::findings::{Finding, code, consistency};
 use evidence::incident::{Incident, Limits, SealedIncident, Source, StoredFile};
@@ -87,6 +88,7 @@ pub(crate) struct Sealer<'a> {
     pub(crate) keys: &'a Keys,
     pub(crate) producer: &'a Producer,
     pub(crate) time: TimeSource,
+    pub(crate) controls: &'a ControlMap,
     pub(crate) folder: &'a DropFolder,
     pub(crate) spool: &'a Spool,
 }
@@ -369,7 +371,7 @@ impl Sealer<'_> {
             &bundle_id.file_name(),
         );
         let mut findings = incident.findings.clone();
-        findings.extend(consistency(&incident.body, now));
+        findings.extend(consistency(&incident.body, now, self.controls));
         if !related.is_empty() {
             findings.push(Finding::new(
                 code::INCIDENT_ID_REUSED,
@@ -390,6 +392,9 @@ impl Sealer<'_> {
             reseals: None,
             body: SealedIncident {
                 body: &incident.body,
+                controls: &self
+                    .controls
+                    .map(incident.body.hipaa_controls(), incident.body.about()),
                 source: Source {
                     hmac_sha256: hmac,
                     size_bytes,

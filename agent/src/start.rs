@@ -124,6 +124,7 @@ impl Agent {
             quarantine: Quarantine::open(paths.quarantine.clone())?,
             receipts: Receipts::open(paths.receipts.clone())?,
             requests: Requests::open(paths.requests.clone())?,
+            controls: settings.controls.map(),
             publisher: Publisher::open(paths.evidence.clone(), paths.outbox.clone())?,
             producer: Producer {
                 name: "msp-evidence-agent".to_owned(),

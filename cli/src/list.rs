@@ -108,7 +108,7 @@ pub(crate) fn code(found: &Found) -> ExitCode {
 }
 
 fn print_table(rows: &[Row]) -> Result<()> {
-    let lines: Vec<[String; 9]> = std::iter::once(
+    let lines: Vec<[String; 11]> = std::iter::once(
         [
             "DETECTED",
             "HOST",
@@ -119,12 +119,14 @@ fn print_table(rows: &[Row]) -> Result<()> {
             "SLA",
             "MTTR",
             "CONTROLS",
+            "SOC 2",
+            "FINDINGS",
         ]
         .map(str::to_owned),
     )
     .chain(rows.iter().map(cells))
     .collect();
-    let mut widths = [0; 9];
+    let mut widths = [0; 11];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);
@@ -142,7 +144,7 @@ fn print_table(rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-fn cells(row: &Row) -> [String; 9] {
+fn cells(row: &Row) -> [String; 11] {
     let missing = if row.is_stored {
         ""
     } else {
@@ -164,11 +166,13 @@ fn cells(row: &Row) -> [String; 9] {
                 incident.mttr_seconds, incident.sla_target_seconds
             ),
             incident.hipaa_controls.join(" "),
+            incident.soc2.join(" "),
+            incident.findings.join(" "),
         ],
         None => {
             let kind = format!("({})", row.entry.kind.as_str());
             let at = format!("{:.0}", row.entry.generated_at);
-            let mut cells = [(); 9].map(|()| String::new());
+            let mut cells = [(); 11].map(|()| String::new());
             (cells[0], cells[1], cells[2], cells[3]) = (at, host, bundle, kind);
             cells
         }

@@ -5,7 +5,7 @@ use audit::Keyring;
 use audit::list::{Period, Selection, Time};
 use clap::{Args, ValueEnum};
 use evidence::bundle::Kind;
-use evidence::controls::Citation;
+use evidence::controls::{Citation, Criterion};
 
 use crate::output::Misuse;
 
@@ -40,6 +40,12 @@ pub(crate) struct SelectionOptions {
     /// 164.308(a)(7)(ii)(A).
     #[arg(long = "control", value_name = "CITATION")]
     pub(crate) controls: Vec<Citation>,
+    /// Evidence for this SOC 2 criterion, by the map with which it was sealed: CC7.4, or CC7 for the group.
+    #[arg(long = "soc2", value_name = "CRITERION")]
+    pub(crate) soc2: Vec<Criterion>,
+    /// Sealed with this finding, such as misapplied_control.
+    #[arg(long = "finding", value_name = "CODE")]
+    pub(crate) findings: Vec<String>,
     /// With this resolution.
     #[arg(long = "resolution", value_name = "TYPE")]
     pub(crate) resolutions: Vec<String>,
@@ -111,6 +117,8 @@ impl SelectionOptions {
             event_types: self.event_types.clone(),
             severities: self.severities.clone(),
             controls: self.controls.clone(),
+            soc2: self.soc2.clone(),
+            findings: self.findings.clone(),
             resolutions: self.resolutions.clone(),
             sla_missed: self.sla_missed,
             words: self

@@ -57,10 +57,11 @@ pub(crate) fn run(options: &SubmitOptions, config: &Path) -> Result<ExitCode> {
         return Ok(ExitCode::EvidenceBad);
     }
     let now = Timestamp::now();
-    for finding in incident
-        .findings
-        .iter()
-        .chain(&consistency(&incident.body, now))
+    for finding in
+        incident
+            .findings
+            .iter()
+            .chain(&consistency(&incident.body, now, &settings.controls.map()))
     {
         eprintln!(
             "finding  {}  {}  {}",

@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use crate::bundle::{ChainPosition, Kind, VerifiedBundle, micros, micros_or_null};
+use crate::controls::MappedControls;
 use crate::digest::Sha256;
+use crate::findings::Finding;
 use crate::handover::Role;
-use crate::incident::{Execution, IncidentBody, IncidentSection, WrittenTime};
+use crate::incident::{Execution, IncidentSection, WrittenTime};
 
 /// Most entries of [`Custody::sealed`]; when more wait, several custody bundles follow each other.
 pub const CUSTODY_MAX_SEALED: usize = 2_000;
@@ -135,6 +137,9 @@ pub struct IncidentEntry {
     pub mttr_seconds: Number,
     /// The time allowed.
     pub sla_target_seconds: Number,
+    /// SOC 2 criteria that the bundle maps, as it has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub soc2: Vec<String>,
     /// The codes of the bundle's findings, sorted, each once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<String>,
@@ -335,10 +340,15 @@ impl Custody {
 }
 
 impl IncidentEntry {
-    /// The entry of an incident whose bundle has findings of these codes.
+    /// The entry of a verified bundle of an incident; `None` for another kind, or one that cannot be
+    /// read.
     #[must_use]
-    pub fn new<'a>(body: &IncidentBody, findings: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::of(&body.incident, &body.execution, findings)
+    pub fn of_bundle(bundle: &VerifiedBundle) -> Option<Self> {
+        if bundle.header().kind != Kind::Incident {
+            return None;
+        }
+        let said = IndexedIncident::deserialize(bundle.document()).ok()?;
+        Some(said.entry())
     }
 
     /// The entry of an incident with these sections, whose bundle has findings of these codes. No
@@ -348,6 +358,7 @@ impl IncidentEntry {
     pub fn of<'a>(
         incident: &IncidentSection,
         execution: &Execution,
+        controls: Option<&MappedControls>,
         findings: impl IntoIterator<Item = &'a str>,
     ) -> Self {
         let mut findings: Vec<String> = findings.into_iter().map(str::to_owned).collect();
@@ -378,8 +389,33 @@ impl IncidentEntry {
             sla_met: execution.sla_met,
             mttr_seconds: execution.mttr_seconds.clone(),
             sla_target_seconds: execution.sla_target_seconds.clone(),
+            soc2: controls.map_or_else(Vec::new, |controls| controls.soc2.clone()),
             findings,
         }
+    }
+}
+
+/// The parts of an incident bundle that the index is made from.
+#[derive(Debug, Deserialize)]
+pub struct IndexedIncident {
+    incident: IncidentSection,
+    execution: Execution,
+    controls: Option<MappedControls>,
+    #[serde(default)]
+    findings: Vec<Finding>,
+}
+
+impl IndexedIncident {
+    /// What custody says of it.
+    #[must_use]
+    pub fn entry(&self) -> IncidentEntry {
+        let codes = self.findings.iter().map(|finding| &*finding.code);
+        IncidentEntry::of(
+            &self.incident,
+            &self.execution,
+            self.controls.as_ref(),
+            codes,
+        )
     }
 }
 
@@ -442,6 +478,7 @@ mod tests {
                 sla_met: true,
                 mttr_seconds: Number::from(30),
                 sla_target_seconds: Number::from(60),
+                soc2: vec!["A1.2".to_owned()],
                 findings: vec!["sla".to_owned()],
             }),
         }

@@ -7,6 +7,7 @@ use evidence::bundle::{
     SealedBundle, TimeSource, VerifiedBundle,
 };
 use evidence::chain::{Head, utc_day};
+use evidence::controls::ControlMap;
 use evidence::digest::Sha256;
 use evidence::findings::consistency;
 use evidence::ijson::{self, presentable};
@@ -84,7 +85,7 @@ fn seal(bytes: &[u8], incident: &Incident) -> SealedBundle {
         began: None,
     };
     let mut findings = incident.findings.clone();
-    findings.extend(consistency(&incident.body, now));
+    findings.extend(consistency(&incident.body, now, ControlMap::built_in()));
     Draft {
         bundle_id,
         kind: Kind::Incident,
@@ -102,6 +103,8 @@ fn seal(bytes: &[u8], incident: &Incident) -> SealedBundle {
         reseals: None,
         body: SealedIncident {
             body: &incident.body,
+            controls: &ControlMap::built_in()
+                .map(incident.body.hipaa_controls(), incident.body.about()),
             source: Source {
                 hmac_sha256: Sha256::of(bytes),
                 size_bytes: bytes.len() as u64,

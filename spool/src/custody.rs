@@ -8,15 +8,13 @@
 use evidence::bundle::{ChainPosition, Kind};
 use evidence::custody::{
     CUSTODY_MAX_CONFIRMED, CUSTODY_MAX_OTHERS, CUSTODY_MAX_SEALED, ClockEvent, ConfirmedEntry,
-    Covers, DestinationState, DuplicateEntry, IncidentEntry, QuarantinedEntry, ReportedBy,
-    SealedEntry, Totals,
+    Covers, DestinationState, DuplicateEntry, IncidentEntry, IndexedIncident, QuarantinedEntry,
+    ReportedBy, SealedEntry, Totals,
 };
 use evidence::digest::Sha256;
 use evidence::handover::Role;
-use evidence::incident::{Execution, IncidentSection};
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Row, Transaction, params};
-use serde::Deserialize;
 
 use crate::reader::Reader;
 use crate::row::{sha256, signed, time, unsigned};
@@ -99,19 +97,6 @@ pub struct CustodyState {
     /// Bundles of the present chain that no custody bundle covers yet, the newest custody bundle
     /// included.
     pub uncovered_bundles: u64,
-}
-
-/// An incident's bundle, as far as the index needs it.
-#[derive(Deserialize)]
-struct Indexed {
-    incident: IncidentSection,
-    execution: Execution,
-    findings: Vec<Coded>,
-}
-
-#[derive(Deserialize)]
-struct Coded {
-    code: String,
 }
 
 impl Spool {
@@ -527,13 +512,8 @@ fn sealed_entry(row: &Row<'_>) -> Result<SealedEntry, SpoolError> {
         Kind::from_name(&kind).ok_or_else(|| SpoolError::Damaged("a bundle's kind".to_owned()))?;
     let incident = match kind {
         Kind::Incident => {
-            let Indexed {
-                incident,
-                execution,
-                findings,
-            } = serde_json::from_slice(bytes).map_err(|_| damaged())?;
-            let codes = findings.iter().map(|finding| finding.code.as_str());
-            Some(IncidentEntry::of(&incident, &execution, codes))
+            let said: IndexedIncident = serde_json::from_slice(bytes).map_err(|_| damaged())?;
+            Some(said.entry())
         }
         Kind::Custody | Kind::Probe | Kind::Rotation => None,
     };

@@ -7,6 +7,7 @@ use audit::report::{
 };
 use audit::{Check, Code, Finding, Level, Subject, Tally, TrustedKey};
 use evidence::bundle::Kind;
+use evidence::controls::{About, ControlMap};
 use evidence::custody::IncidentEntry;
 use evidence::digest::Sha256;
 use evidence::findings::Finding as SealedFinding;
@@ -222,6 +223,16 @@ impl Synthetic {
             sla_met: mttr_secs <= 900.0,
             mttr_seconds: Number::from_f64(mttr_secs).expect("a number"),
             sla_target_seconds: Number::from(900),
+            soc2: ControlMap::built_in()
+                .map(
+                    &[],
+                    About {
+                        event_type: event,
+                        runbook_id: "rb",
+                        acted: true,
+                    },
+                )
+                .soc2,
             findings: sealed_findings
                 .iter()
                 .map(|finding| finding.code.to_string())

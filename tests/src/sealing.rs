@@ -7,6 +7,7 @@ use evidence::bundle::{
     BundleId, Draft, Kind, LocationState, OBJECT_LOCK_MODE, PlannedLocation, Producer, TimeSource,
 };
 use evidence::chain::{Head, new_chain_id, utc_day};
+use evidence::controls::ControlMap;
 use evidence::digest::DigestKey;
 use evidence::findings::consistency;
 use evidence::incident::{Incident, Limits, SealedIncident, Source};
@@ -63,7 +64,7 @@ pub fn seal_fixtures(folder: &Path, key: &PrivateKey) -> Vec<SealedFiles> {
         let incident = Incident::parse(&bytes, &Limits::default())
             .unwrap_or_else(|error| panic!("{}: {error:?}", drop.display()));
         let mut findings = incident.findings.clone();
-        findings.extend(consistency(&incident.body, now));
+        findings.extend(consistency(&incident.body, now, ControlMap::built_in()));
         let bundle_id = BundleId::new(utc_day(now), number);
         let sealed = Draft {
             bundle_id,
@@ -78,6 +79,8 @@ pub fn seal_fixtures(folder: &Path, key: &PrivateKey) -> Vec<SealedFiles> {
             reseals: None,
             body: SealedIncident {
                 body: &incident.body,
+                controls: &ControlMap::built_in()
+                    .map(incident.body.hipaa_controls(), incident.body.about()),
                 source: Source {
                     hmac_sha256: digest_key.hmac(&bytes),
                     size_bytes: bytes.len() as u64,

@@ -1,11 +1,9 @@
 //! Writing down what custody and rotations say.
 
-use evidence::bundle::{Kind, VerifiedBundle};
+use evidence::bundle::VerifiedBundle;
 use evidence::custody::{Custody, IncidentEntry};
-use evidence::incident::IncidentBody;
 use evidence::rotation::Rotation;
 use rusqlite::params;
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::values::{int, us};
@@ -139,16 +137,7 @@ impl Ledger {
 
 /// What custody must say of an incident, from the bundle itself.
 pub(super) fn incident_of(bundle: &VerifiedBundle) -> Option<String> {
-    if bundle.header().kind != Kind::Incident {
-        return None;
-    }
-    let body = IncidentBody::deserialize(bundle.document()).ok()?;
-    let findings = bundle.document()["findings"].as_array();
-    let codes = findings
-        .into_iter()
-        .flatten()
-        .filter_map(|finding| finding["code"].as_str());
-    canonical(&IncidentEntry::new(&body, codes))
+    canonical(&IncidentEntry::of_bundle(bundle)?)
 }
 
 /// The same text for the same entry.

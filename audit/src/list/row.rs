@@ -1,9 +1,8 @@
 //! One bundle, as it is listed.
 
-use evidence::bundle::{Kind, VerifiedBundle, object_path};
+use evidence::bundle::{VerifiedBundle, object_path};
 use evidence::custody::{IncidentEntry, SealedEntry};
-use evidence::incident::IncidentBody;
-use serde::{Deserialize as _, Serialize};
+use serde::Serialize;
 
 /// One bundle that answers the question, by a verified word.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,19 +51,6 @@ pub(crate) fn entry_of(bundle: &VerifiedBundle) -> SealedEntry {
         sha256: bundle.sha256(),
         kind: header.kind,
         generated_at: header.generated_at,
-        incident: incident_of(bundle),
+        incident: IncidentEntry::of_bundle(bundle),
     }
-}
-
-fn incident_of(bundle: &VerifiedBundle) -> Option<IncidentEntry> {
-    if bundle.header().kind != Kind::Incident {
-        return None;
-    }
-    let body = IncidentBody::deserialize(bundle.document()).ok()?;
-    let findings = bundle.document()["findings"].as_array();
-    let codes = findings
-        .into_iter()
-        .flatten()
-        .filter_map(|finding| finding["code"].as_str());
-    Some(IncidentEntry::new(&body, codes))
 }

@@ -2,7 +2,7 @@
 //! was pulled, where `verify.sh` asks it again.
 
 use evidence::bundle::Kind;
-use evidence::controls::Citation;
+use evidence::controls::{Citation, Criterion};
 use evidence::custody::SealedEntry;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -34,6 +34,10 @@ pub struct Selection {
     pub severities: Vec<String>,
     /// One of these controls, or what is below one.
     pub controls: Vec<Citation>,
+    /// One of these SOC 2 criteria, or of a group, by what the host's map had when it sealed.
+    pub soc2: Vec<Criterion>,
+    /// One of these findings is sealed in the bundle.
+    pub findings: Vec<String>,
     /// One of these resolutions, in any case.
     pub resolutions: Vec<String>,
     /// The time allowed was not kept.
@@ -66,6 +70,8 @@ impl Default for Selection {
             event_types: Vec::new(),
             severities: Vec::new(),
             controls: Vec::new(),
+            soc2: Vec::new(),
+            findings: Vec::new(),
             resolutions: Vec::new(),
             sla_missed: false,
             words: Vec::new(),
@@ -128,6 +134,10 @@ impl Selection {
                     .iter()
                     .any(|cited| control.is_cited_by(cited))
             })
+            && is_one_of(&self.soc2, |criterion| {
+                incident.soc2.iter().any(|id| criterion.names(id))
+            })
+            && is_one_of(&self.findings, |code| incident.findings.contains(code))
             && !(self.sla_missed && incident.sla_met)
     }
 
@@ -137,6 +147,8 @@ impl Selection {
             || !(self.event_types.is_empty()
                 && self.severities.is_empty()
                 && self.controls.is_empty()
+                && self.soc2.is_empty()
+                && self.findings.is_empty()
                 && self.resolutions.is_empty())
     }
 
@@ -196,7 +208,8 @@ mod tests {
                 sla_met: false,
                 mttr_seconds: Number::from(900),
                 sla_target_seconds: Number::from(600),
-                findings: Vec::new(),
+                soc2: vec!["A1.2".to_owned(), "CC7.5".to_owned()],
+                findings: vec!["misapplied_control".to_owned()],
             }),
         }
     }
@@ -226,7 +239,7 @@ mod tests {
     #[test]
     fn each_question_lets_through_what_answers_it_and_nothing_else() {
         type Change = fn(&mut Selection);
-        let changes: [(&str, Change, Change); 8] = [
+        let changes: [(&str, Change, Change); 10] = [
             (
                 "client",
                 |s| s.clients = texts(&["other", "clinic"]),
@@ -251,6 +264,16 @@ mod tests {
                 "control",
                 |s| s.controls = vec!["164.308(a)(7)".parse().unwrap()],
                 |s| s.controls = vec!["164.308(a)(1)".parse().unwrap()],
+            ),
+            (
+                "criterion",
+                |s| s.soc2 = vec!["CC7".parse().unwrap()],
+                |s| s.soc2 = vec!["CC7.1".parse().unwrap()],
+            ),
+            (
+                "finding",
+                |s| s.findings = texts(&["zero_hash", "misapplied_control"]),
+                |s| s.findings = texts(&["misapplied"]),
             ),
             (
                 "resolution",

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Row;
 use crate::report::csv::Line;
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "client_id",
     "host_id",
     "chain_id",
@@ -19,6 +19,7 @@ const COLUMNS: [&str; 21] = [
     "detected_at",
     "hostname",
     "hipaa_controls",
+    "soc2",
     "resolution_type",
     "sla_met",
     "mttr_seconds",
@@ -52,6 +53,7 @@ pub fn write_csv(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
             .or_empty(incident.map(|i| &i.detected_at))?
             .or_empty(incident.map(|i| &i.hostname))?
             .or_empty(incident.map(|i| i.hipaa_controls.join(" ")))?
+            .or_empty(incident.map(|i| i.soc2.join(" ")))?
             .or_empty(incident.map(|i| &i.resolution_type))?
             .or_empty(incident.map(|i| i.sla_met))?
             .or_empty(incident.map(|i| &i.mttr_seconds))?

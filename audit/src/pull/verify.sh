@@ -301,6 +301,7 @@ cat >"$work/fact.jq" <<'JQ'
     (.incident | {incident_id, event_type, severity, detected_at, hostname,
       hipaa_controls: (.hipaa_controls // [])})
     + (.execution | {resolution_type, sla_met, mttr_seconds, sla_target_seconds})
+    + (if (.controls.soc2? // []) == [] then {} else {soc2: .controls.soc2} end)
     + {findings: ([.findings[]?.code] | unique)}
   else null end),
   # Everything below is what jq writes as RFC 8785 wants it.
@@ -429,7 +430,8 @@ def safe_name:
   | implode;
 
 def folder: "\(.client)/\(.host)/\(.chain)/\(.id[3:7])/\(.id[7:9])/\(.id[9:11])";
-def bare: gsub("\\s"; "") | ltrimstr("HIPAA") | ltrimstr("45CFR") | ltrimstr("§");
+def bare: gsub("\\s"; "")
+  | sub("^(hipaa)?(45cfr|45c[.]f[.]r[.])?(part|section|sec[.])?(§§|§)?"; ""; "i");
 def one_of($asked; f): ($asked | length) == 0 or any($asked[]; f);
 
 # Whether a sealed entry answers the question, but for its words.
@@ -445,10 +447,12 @@ def answers($q; $client; $host):
       and one_of($q.resolutions; ascii_downcase == ($e.incident.resolution_type | ascii_downcase))
       and one_of($q.controls; . as $c | any($e.incident.hipaa_controls[];
             bare | startswith($c) and (ltrimstr($c) | . == "" or startswith("("))))
+      and one_of($q.soc2 // []; . as $c | any($e.incident.soc2[]?; startswith($c) and (ltrimstr($c) | . == "" or startswith("."))))
+      and one_of($q.findings // []; . as $c | any($e.incident.findings[]?; . == $c))
       and (($q.sla_missed | not) or ($e.incident.sla_met | not))
     else
       ($q.sla_missed | not)
-      and ([$q.event_types, $q.severities, $q.resolutions, $q.controls] | all(length == 0))
+      and ([$q.event_types, $q.severities, $q.resolutions, $q.controls, $q.soc2 // [], $q.findings // []] | all(length == 0))
     end);
 
 def place: "\(.chain) \(.seq)";

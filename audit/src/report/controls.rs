@@ -1,18 +1,25 @@
 //! The control matrix: which paragraphs of the Security Rule the incidents cite, how often.
 //!
+//! Beside it, which SOC 2 criteria the hosts' map had for them when they were sealed.
+//!
 //! The headings are those of 45 CFR Part 164, Subpart C. A citation is the executor's word: that an
 //! incident cites a control is counted here, not that the control is met.
 
 use std::collections::BTreeMap;
 
-use evidence::controls::{CONTROLS, Citation, Control, Implementation};
+use evidence::controls::{CONTROLS, Citation, Control, Implementation, SECTIONS};
 use evidence::custody::IncidentEntry;
+use evidence::findings::code;
 use serde::Serialize;
+
+use super::content::IncidentContent;
 
 /// So many bundles are named beside a control; the rest are counted.
 pub(super) const MAX_NAMED: usize = 8;
 /// So many kinds of event are told apart; what comes after is counted as other.
 const MAX_EVENT_TYPES: usize = 500;
+/// So many codes of findings are counted; no version has as many.
+const MAX_CODES: usize = 200;
 
 /// What cites one control.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -20,6 +27,8 @@ pub(super) struct Cited {
     pub(super) incidents: u64,
     pub(super) sla_missed: u64,
     pub(super) failed: u64,
+    /// By the sealed word of the host, it is not about such an event.
+    pub(super) misapplied: u64,
     pub(super) event_types: BTreeMap<String, u64>,
     /// The first of them.
     pub(super) named: Vec<Named>,
@@ -35,6 +44,29 @@ pub(super) struct Named {
     pub(super) failed: bool,
 }
 
+impl Cited {
+    fn add(&mut self, event_type: &str, entry: &IncidentEntry, place: &Named) {
+        self.incidents += 1;
+        self.sla_missed += u64::from(!entry.sla_met);
+        self.failed += u64::from(place.failed);
+        *self.event_types.entry(event_type.to_owned()).or_default() += 1;
+        if self.named.len() < MAX_NAMED {
+            self.named.push(place.clone());
+        }
+    }
+}
+
+/// By what was found when it was sealed; not known of an incident that only the index speaks of.
+fn is_misapplied(incident: &IncidentContent, index: usize) -> bool {
+    let path = format!("/incident/hipaa_controls/{index}");
+    incident.detail.as_ref().is_some_and(|detail| {
+        detail
+            .sealed_findings
+            .iter()
+            .any(|finding| finding.code == code::MISAPPLIED_CONTROL && finding.path == path)
+    })
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Controls {
@@ -42,11 +74,17 @@ pub(super) struct Controls {
     pub(super) cited: BTreeMap<String, Cited>,
     /// Incidents that cite nothing.
     pub(super) uncited: u64,
+    /// By SOC 2 criterion.
+    pub(super) criteria: BTreeMap<String, Cited>,
+    /// How many incidents were sealed with a finding, by its code.
+    pub(super) findings: BTreeMap<String, u64>,
     event_types: BTreeMap<String, u64>,
 }
 
 impl Controls {
-    pub(super) fn add(&mut self, number: u64, name: &str, entry: &IncidentEntry, failed: bool) {
+    /// Counts one incident, in its `place` in the report.
+    pub(super) fn add(&mut self, place: Named, incident: &IncidentContent) {
+        let entry = &incident.entry;
         let event_type = if self.event_types.contains_key(&entry.event_type)
             || self.event_types.len() < MAX_EVENT_TYPES
         {
@@ -55,32 +93,30 @@ impl Controls {
             String::new()
         };
         *self.event_types.entry(event_type.clone()).or_default() += 1;
-        let mut cited: Vec<String> = entry
-            .hipaa_controls
-            .iter()
-            .map(|text| {
-                text.parse()
-                    .map_or_else(|_| String::new(), |citation: Citation| citation.to_string())
-            })
-            .collect();
-        cited.sort_unstable();
-        cited.dedup();
+        for code in &entry.findings {
+            if self.findings.contains_key(code) || self.findings.len() < MAX_CODES {
+                *self.findings.entry(code.clone()).or_default() += 1;
+            }
+        }
+        // Whether it is misapplied, by citation.
+        let mut cited = BTreeMap::<String, bool>::new();
+        for (index, text) in entry.hipaa_controls.iter().enumerate() {
+            let citation = text
+                .parse()
+                .map_or_else(|_| String::new(), |citation: Citation| citation.to_string());
+            *cited.entry(citation).or_default() |= is_misapplied(incident, index);
+        }
         if cited.is_empty() {
             self.uncited += 1;
         }
-        for citation in cited {
+        for (citation, misapplied) in cited {
             let control = self.cited.entry(citation).or_default();
-            control.incidents += 1;
-            control.sla_missed += u64::from(!entry.sla_met);
-            control.failed += u64::from(failed);
-            *control.event_types.entry(event_type.clone()).or_default() += 1;
-            if control.named.len() < MAX_NAMED {
-                control.named.push(Named {
-                    number,
-                    name: name.to_owned(),
-                    failed,
-                });
-            }
+            control.misapplied += u64::from(misapplied);
+            control.add(&event_type, entry, &place);
+        }
+        for criterion in &entry.soc2 {
+            let criterion = self.criteria.entry(criterion.clone()).or_default();
+            criterion.add(&event_type, entry, &place);
         }
     }
 
@@ -134,18 +170,6 @@ fn standard_of(control: &Control) -> &'static Control {
         .rfind(|other| other.implementation == Implementation::Standard)
         .unwrap_or(&CONTROLS[0])
 }
-
-/// The sections' own titles.
-const SECTIONS: [(&str, &str); 5] = [
-    ("164.308", "Administrative safeguards"),
-    ("164.310", "Physical safeguards"),
-    ("164.312", "Technical safeguards"),
-    ("164.314", "Organizational requirements"),
-    (
-        "164.316",
-        "Policies and procedures and documentation requirements",
-    ),
-];
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use evidence::controls::Criterion;
 use evidence::ijson::is_unsafe_to_show;
 use jiff::Timestamp;
 
@@ -73,7 +74,7 @@ pub(super) fn bundles(out: &mut dyn Write, content: &dyn Content) -> Result<(), 
         out,
         "number,name,result,signature,kind,client_id,host_id,chain_id,sequence,generated_at,sha256,\
          previous_sha256,evidence_bundle_hash,key_id,covered_by,object,incident_id,event_type,severity,detected_at,\
-         hostname,hipaa_controls,resolution_type,sla_met,mttr_seconds,sla_target_seconds,sealed_findings,\
+         hostname,hipaa_controls,soc2,resolution_type,sla_met,mttr_seconds,sla_target_seconds,sealed_findings,\
          failed,could_not_check,versions,lock_modes,earliest_retain_until,version_ids",
     )?;
     content.bundles(&mut |bundle| Ok(bundle_line(out, &bundle)?))
@@ -139,6 +140,7 @@ fn incident_cells<'a>(line: Line<'a>, incident: Option<&IncidentContent>) -> io:
         .or_empty(entry.map(|entry| &entry.detected_at))?
         .or_empty(entry.map(|entry| &entry.hostname))?
         .or_empty(entry.map(|entry| entry.hipaa_controls.join(" ")))?
+        .or_empty(entry.map(|entry| entry.soc2.join(" ")))?
         .or_empty(entry.map(|entry| &entry.resolution_type))?
         .or_empty(entry.map(|entry| entry.sla_met))?
         .or_empty(entry.map(|entry| &entry.mttr_seconds))?
@@ -232,7 +234,7 @@ pub(super) fn hours(out: &mut dyn Write, figures: &Figures) -> Result<(), Report
 pub(super) fn controls(out: &mut dyn Write, figures: &Figures) -> Result<(), ReportError> {
     header(
         out,
-        "citation,heading,incidents,sla_missed,with_failed_checks",
+        "citation,heading,incidents,sla_missed,with_failed_checks,misapplied",
     )?;
     for (citation, cited) in &figures.controls.cited {
         let name = if citation.is_empty() {
@@ -246,6 +248,18 @@ pub(super) fn controls(out: &mut dyn Write, figures: &Figures) -> Result<(), Rep
             .cell(cited.incidents)?
             .cell(cited.sla_missed)?
             .cell(cited.failed)?
+            .cell(cited.misapplied)?
+            .end()?;
+    }
+    for (criterion, cited) in &figures.controls.criteria {
+        let known = criterion.parse::<Criterion>();
+        Line::new(out)
+            .cell(criterion)?
+            .cell(known.map_or("", |known| known.title()))?
+            .cell(cited.incidents)?
+            .cell(cited.sla_missed)?
+            .cell(cited.failed)?
+            .cell("")?
             .end()?;
     }
     Ok(())

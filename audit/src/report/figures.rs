@@ -7,7 +7,7 @@ use evidence::bundle::Kind;
 use jiff::Timestamp;
 
 use super::content::{BundleContent, CheckResult, Content, IncidentContent, Proven, ReportError};
-use super::controls::Controls;
+use super::controls::{Controls, Named};
 use super::hours::{HostHours, Hour, Span, hour_of};
 use super::selection::{Limits, Selection};
 
@@ -171,10 +171,12 @@ impl Figures {
         let result = bundle.result();
         let mttr_secs = entry.mttr_seconds.as_f64().unwrap_or(0.0);
         self.controls.add(
-            bundle.number,
-            &bundle.name,
-            entry,
-            result == CheckResult::Failed,
+            Named {
+                number: bundle.number,
+                name: bundle.name.clone(),
+                failed: result == CheckResult::Failed,
+            },
+            incident,
         );
         let severity = if self.severities.contains_key(&entry.severity)
             || self.severities.len() < MAX_SEVERITIES

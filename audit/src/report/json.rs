@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use evidence::controls::Criterion;
 use serde::Serialize;
 use serde_json::json;
 
@@ -131,6 +132,19 @@ fn controls(out: &mut dyn Write, figures: &Figures) -> Result<(), ReportError> {
             "citation": if citation.is_empty() { None } else { Some(citation) },
             "heading": heading(citation), "cited": cited,
         }))?;
+    }
+    array.end()?;
+    let mut array = Array::begin(out, "criteria")?;
+    for (criterion, cited) in &figures.controls.criteria {
+        let known = criterion.parse::<Criterion>();
+        array.add(&json!({
+            "criterion": criterion, "about": known.map_or("", |known| known.title()), "cited": cited,
+        }))?;
+    }
+    array.end()?;
+    let mut array = Array::begin(out, "sealed_findings")?;
+    for (code, incidents) in &figures.controls.findings {
+        array.add(&json!({"code": code, "incidents": incidents}))?;
     }
     Ok(array.end()?)
 }

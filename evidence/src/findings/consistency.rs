@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use super::{Finding, Findings, RESOLUTION_STATUSES, RESOLUTION_TYPES, RESULTS, SEVERITIES, code};
-use crate::controls::Citation;
+use crate::controls::{Citation, ControlMap};
 use crate::ijson::presentable;
 use crate::incident::{Action, IncidentBody};
 
@@ -15,9 +15,10 @@ const TIME_TOLERANCE: SignedDuration = SignedDuration::from_secs(1);
 /// The same for durations, and for sums of binary fractions.
 const TIME_TOLERANCE_SECS: f64 = 1.0 + 1e-6;
 
-/// Checks `body` against itself, and its times against `now`. Paths are pointers into the body.
+/// Checks `body` against itself, its times against `now`, and what it cites against `map`. Paths are
+/// pointers into the body.
 #[must_use]
-pub fn consistency(body: &IncidentBody, now: Timestamp) -> Vec<Finding> {
+pub fn consistency(body: &IncidentBody, now: Timestamp, map: &ControlMap) -> Vec<Finding> {
     let mut findings = Findings::default();
     values(body, &mut findings);
     durations(body, &mut findings);
@@ -25,15 +26,7 @@ pub fn consistency(body: &IncidentBody, now: Timestamp) -> Vec<Finding> {
     times(body, now, &mut findings);
     hashes(body, &mut findings);
     outcome(body, &mut findings);
-    for (index, control) in body.incident.hipaa_controls.iter().enumerate() {
-        if control.parse::<Citation>().is_err() {
-            findings.add(
-                code::UNKNOWN_CITATION,
-                format!("/incident/hipaa_controls/{index}"),
-                "not a citation of 45 CFR 164.308, .310, .312, .314 or .316 that this version knows",
-            );
-        }
-    }
+    controls(body, map, &mut findings);
     findings.into_vec()
 }
 
@@ -104,7 +97,7 @@ fn steps(body: &IncidentBody, findings: &mut Findings) {
     }
     // A skipped step may be listed without being counted.
     let listed = body.actions_taken.len() as u64;
-    let executed = executed_actions(body) as u64;
+    let executed = body.executed_actions() as u64;
     if !(executed..=listed).contains(&runbook.steps_executed) {
         findings.add(
             code::STEPS_MISMATCH,
@@ -124,13 +117,6 @@ fn steps(body: &IncidentBody, findings: &mut Findings) {
             "steps are not numbered 1, 2, 3 … in the order given",
         );
     }
-}
-
-fn executed_actions(body: &IncidentBody) -> usize {
-    body.actions_taken
-        .iter()
-        .filter(|action| action.result != "skipped")
-        .count()
 }
 
 fn times(body: &IncidentBody, now: Timestamp, findings: &mut Findings) {
@@ -250,7 +236,7 @@ fn outcome(body: &IncidentBody, findings: &mut Findings) {
             "a dry run changes nothing, so it cannot succeed",
         );
     }
-    if body.runbook.steps_executed == 0 || executed_actions(body) == 0 {
+    if body.runbook.steps_executed == 0 || body.executed_actions() == 0 {
         findings.add(
             code::SUCCESS_WITHOUT_STEPS,
             "/outputs/resolution_status",
@@ -266,5 +252,24 @@ fn contradicts_exit_code(action: &Action) -> bool {
         ("ok" | "success", Some(exit_code)) => exit_code != 0,
         ("failed" | "error" | "timeout", Some(exit_code)) => exit_code == 0,
         _ => false,
+    }
+}
+
+fn controls(body: &IncidentBody, map: &ControlMap, findings: &mut Findings) {
+    let about = body.about();
+    for (index, control) in body.hipaa_controls().iter().enumerate() {
+        let path = format!("/incident/hipaa_controls/{index}");
+        match control.parse::<Citation>() {
+            Err(_) => findings.add(
+                code::UNKNOWN_CITATION,
+                path,
+                "not a citation of 45 CFR 164.308, .310, .312, .314 or .316 that this version knows",
+            ),
+            Ok(citation) => {
+                if let Err(why) = map.fits(&citation, about) {
+                    findings.add(code::MISAPPLIED_CONTROL, path, why);
+                }
+            }
+        }
     }
 }

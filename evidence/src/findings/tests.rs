@@ -3,6 +3,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::controls::ControlMap;
 use crate::incident::{Incident, Limits};
 
 const NOW: &str = "2025-11-15T12:00:00Z";
@@ -29,7 +30,7 @@ fn found(changes: &[(&str, Value)]) -> Vec<(String, String)> {
     let incident =
         Incident::parse(&serde_json::to_vec(&drop).unwrap(), &Limits::default()).unwrap();
     assert!(incident.findings.is_empty());
-    consistency(&incident.body, NOW.parse().unwrap())
+    consistency(&incident.body, NOW.parse().unwrap(), ControlMap::built_in())
         .into_iter()
         .map(|f| (f.code.into_owned(), f.path))
         .collect()
@@ -310,7 +311,7 @@ fn a_finding_quotes_no_free_text() {
     drop["artifacts"]["checksums"] = json!({"a": secret});
     let incident =
         Incident::parse(&serde_json::to_vec(&drop).unwrap(), &Limits::default()).unwrap();
-    let findings = consistency(&incident.body, NOW.parse().unwrap());
+    let findings = consistency(&incident.body, NOW.parse().unwrap(), ControlMap::built_in());
     assert_eq!(findings.len(), 7);
     assert!(!serde_json::to_string(&findings).unwrap().contains(secret));
 }

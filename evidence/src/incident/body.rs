@@ -8,6 +8,7 @@ use serde_json::{Map, Number, Value};
 
 use super::section::Section;
 use super::{Refusal, WrittenTime};
+use crate::controls::About;
 use crate::digest::Sha256;
 
 /// What happened, and what was done about it.
@@ -199,6 +200,25 @@ impl IncidentBody {
     #[must_use]
     pub fn hipaa_controls(&self) -> &[String] {
         &self.incident.hipaa_controls
+    }
+
+    /// What a map of controls asks of it.
+    #[must_use]
+    pub fn about(&self) -> About<'_> {
+        About {
+            event_type: self.event_type(),
+            runbook_id: &self.runbook.runbook_id,
+            acted: self.executed_actions() > 0,
+        }
+    }
+
+    /// How many of the listed steps were executed: all that were not skipped.
+    #[must_use]
+    pub fn executed_actions(&self) -> usize {
+        self.actions_taken
+            .iter()
+            .filter(|action| action.result != "skipped")
+            .count()
     }
 
     /// How it was resolved, as claimed.

@@ -34,11 +34,12 @@ pub const MAX_NAME_CHARS: usize = 256;
 
 /// Names of top-level fields that only the agent writes. In a drop they say nothing about the
 /// bundle: they go under `extra` with the finding `header_field_in_drop`.
-pub const HEADER_FIELDS: [&str; 20] = [
+pub const HEADER_FIELDS: [&str; 21] = [
     "bundle_id",
     "bundle_version",
     "chain",
     "client_id",
+    "controls",
     "custody",
     "evidence_bundle_hash",
     "findings",

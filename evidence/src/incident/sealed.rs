@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::IncidentBody;
+use crate::controls::MappedControls;
 use crate::digest::Sha256;
 use crate::findings::Finding;
 
@@ -14,6 +15,8 @@ pub struct SealedIncident<'a> {
     /// What the drop said.
     #[serde(flatten)]
     pub body: &'a IncidentBody,
+    /// Its citations in one spelling, and the criteria beside them.
+    pub controls: &'a MappedControls,
     /// Where it came from.
     pub source: Source,
     /// What looked wrong.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{HEADER_FIELDS, Incident, IncidentBody, Limits, MAX_DOCUMENT_DEPTH, MAX_NAME_CHARS};
+use crate::controls::ControlMap;
 use crate::findings::{MAX_PER_CODE, consistency};
 use crate::ijson;
 
@@ -56,7 +57,7 @@ fn every_valid_fixture_is_read_with_exactly_the_findings_expected() {
     for (name, expectation) in expected("valid") {
         let incident = parse(&fixture(&format!("valid/{name}")));
         let mut findings = incident.findings;
-        findings.extend(consistency(&incident.body, now));
+        findings.extend(consistency(&incident.body, now, ControlMap::built_in()));
         let mut found: Vec<_> = findings
             .iter()
             .map(|f| (f.code.as_ref(), f.path.as_str()))
@@ -294,7 +295,11 @@ fn findings_are_bounded_however_many_there_are_to_make() {
 
     let mut drop = backup_failure();
     drop["incident"]["hipaa_controls"] = json!(vec!["made up"; 5_000]);
-    let found = consistency(&parse_value(&drop).body, NOW.parse().unwrap());
+    let found = consistency(
+        &parse_value(&drop).body,
+        NOW.parse().unwrap(),
+        ControlMap::built_in(),
+    );
     assert_eq!(found.len(), MAX_PER_CODE + 1);
 }
 

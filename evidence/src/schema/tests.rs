@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{BUNDLE_V1, VALIDATOR, validate};
 use crate::bundle::Header;
+use crate::controls::ControlMap;
 use crate::digest::Sha256;
 use crate::findings::consistency;
 use crate::ijson;
@@ -42,7 +43,7 @@ fn header(kind: &str) -> Value {
 fn sealed(incident: &Incident) -> Value {
     let now = "2025-11-15T12:00:00Z".parse().unwrap();
     let mut findings = incident.findings.clone();
-    findings.extend(consistency(&incident.body, now));
+    findings.extend(consistency(&incident.body, now, ControlMap::built_in()));
     let redactions = [Redaction {
         path: "/outputs/x".into(),
         rule: "password".into(),
@@ -50,6 +51,8 @@ fn sealed(incident: &Incident) -> Value {
     }];
     let body = SealedIncident {
         body: &incident.body,
+        controls: &ControlMap::built_in()
+            .map(incident.body.hipaa_controls(), incident.body.about()),
         source: Source {
             hmac_sha256: Sha256::of(b"drop"),
             size_bytes: 4,

@@ -73,6 +73,20 @@ impl FromText for Vec<Owner> {
     }
 }
 
+/// Entries that hold commas themselves.
+impl FromText for Vec<String> {
+    const EXPECTED: &str = "entries, separated by semicolons";
+    fn from_text(text: &str) -> Option<Self> {
+        let entries = text.split(';').map(str::trim);
+        Some(
+            entries
+                .filter(|entry| !entry.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+}
+
 /// Why a variable could not set a key.
 pub(super) enum NotSet {
     /// There is no such key.
@@ -182,6 +196,14 @@ section! {
 }
 
 section! {
+    /// `[controls]`
+    ControlsSection {
+        event_types: Vec<String>,
+        runbooks: Vec<String>,
+    }
+}
+
+section! {
     /// `[retention]`
     RetentionSection {
         days: u32,
@@ -258,6 +280,7 @@ pub(super) struct ConfigFile {
     pub(super) signing: SigningSection,
     pub(super) drop: DropSection,
     pub(super) agent: AgentSection,
+    pub(super) controls: ControlsSection,
     pub(super) retention: RetentionSection,
     pub(super) destination: Vec<DestinationSection>,
     pub(super) uploader: UploaderSection,
@@ -266,11 +289,12 @@ pub(super) struct ConfigFile {
 }
 
 /// Every section in single brackets, in the order of the example.
-pub(super) const SECTIONS: [&str; 8] = [
+pub(super) const SECTIONS: [&str; 9] = [
     "paths",
     "signing",
     "drop",
     "agent",
+    "controls",
     "retention",
     "uploader",
     "metrics",
@@ -285,6 +309,7 @@ pub(super) fn keys_of(section: &str) -> &'static [&'static str] {
         "signing" => SigningSection::KEYS,
         "drop" => DropSection::KEYS,
         "agent" => AgentSection::KEYS,
+        "controls" => ControlsSection::KEYS,
         "retention" => RetentionSection::KEYS,
         "destination" => DestinationSection::KEYS,
         "uploader" => UploaderSection::KEYS,
@@ -303,6 +328,7 @@ impl ConfigFile {
             "signing" => self.signing.set(key, text),
             "drop" => self.drop.set(key, text),
             "agent" => self.agent.set(key, text),
+            "controls" => self.controls.set(key, text),
             "retention" => self.retention.set(key, text),
             "uploader" => self.uploader.set(key, text),
             "metrics" => self.metrics.set(key, text),
@@ -324,6 +350,7 @@ impl ConfigFile {
             "signing" => self.signing.set_toml(key, value),
             "drop" => self.drop.set_toml(key, value),
             "agent" => self.agent.set_toml(key, value),
+            "controls" => self.controls.set_toml(key, value),
             "retention" => self.retention.set_toml(key, value),
             "uploader" => self.uploader.set_toml(key, value),
             "metrics" => self.metrics.set_toml(key, value),

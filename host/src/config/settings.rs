@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use evidence::controls::{Addition, ControlMap};
 use serde::Serialize;
 
 use super::origin::Origins;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub drop: DropSettings,
     /// How the agent seals and keeps.
     pub agent: AgentSettings,
+    /// What fits which kind of event, beside the built-in map.
+    pub controls: ControlSettings,
     /// What `[retention]` says; each destination has its own effective values.
     #[serde(skip)]
     pub retention: RetentionSettings,
@@ -127,6 +130,23 @@ pub struct AgentSettings {
     pub min_free_bytes: u64,
     /// A custody bundle is sealed at least this often, in seconds, also when nothing happened.
     pub custody_interval_secs: u64,
+}
+
+/// What is added to the map of controls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ControlSettings {
+    /// By event type.
+    pub event_types: Vec<Addition>,
+    /// By runbook id.
+    pub runbooks: Vec<Addition>,
+}
+
+impl ControlSettings {
+    /// The map that holds on this host.
+    #[must_use]
+    pub fn map(&self) -> ControlMap {
+        ControlMap::with(&self.event_types, &self.runbooks)
+    }
 }
 
 /// `[retention]`: what holds for destinations that say nothing else.

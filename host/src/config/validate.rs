@@ -5,18 +5,20 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use evidence::controls::Addition;
 use evidence::digest::Sha256;
 use evidence::handover::is_safe_name;
 
 use super::ConfigError;
 use super::file::{
-    ConfigFile, DropSection, LogSection, Owner, PathsSection, SigningSection, UploaderSection,
+    ConfigFile, ControlsSection, DropSection, LogSection, Owner, PathsSection, SigningSection,
+    UploaderSection,
 };
 use super::origin::Origins;
 use super::places::Places;
 use super::settings::{
-    AgentSettings, DropSettings, LogFormat, LogSettings, OnSealed, Paths, Settings, Signing,
-    UploaderSettings,
+    AgentSettings, ControlSettings, DropSettings, LogFormat, LogSettings, OnSealed, Paths,
+    Settings, Signing, UploaderSettings,
 };
 
 mod destination;
@@ -92,6 +94,7 @@ pub(super) fn settings(
         signing: signing(file.signing, places),
         drop,
         agent,
+        controls: controls(file.controls, places),
         retention: destination::retention(&file.retention),
         destinations,
         uploader: uploader(&file.uploader, places),
@@ -399,6 +402,28 @@ fn owners(owners: Vec<Owner>, places: &Places) -> Vec<u32> {
     uids.sort_unstable();
     uids.dedup();
     uids
+}
+
+fn controls(section: ControlsSection, places: &Places) -> ControlSettings {
+    let additions = |key: &str, texts: Option<Vec<String>>| {
+        let mut additions = Vec::new();
+        for text in texts.unwrap_or_default() {
+            match text.parse::<Addition>() {
+                Ok(addition) => additions.push(addition),
+                Err(error) => places.problem(
+                    key,
+                    format!("{text:?}"),
+                    format!("it adds nothing: {error}"),
+                    "write NAME = CITATION, CRITERION, such as \"nas_* = 164.308(a)(7)(ii)(A), A1.2\"",
+                ),
+            }
+        }
+        additions
+    };
+    ControlSettings {
+        event_types: additions("controls.event_types", section.event_types),
+        runbooks: additions("controls.runbooks", section.runbooks),
+    }
 }
 
 fn uploader(section: &UploaderSection, places: &Places) -> UploaderSettings {

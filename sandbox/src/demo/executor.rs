@@ -154,7 +154,7 @@ fn backup_fixed(id: &str) -> Value {
         "incident": {"incident_id": id, "event_type": "backup_failure", "severity": "high",
             "detected_at": t.after(-8), "hostname": "sample-host",
             "details": {"job": "nightly-volume", "error_code": "ENOSPC"},
-            "hipaa_controls": ["164.308(a)(7)(ii)(A)", "164.310(d)(2)(iv)"]},
+            "hipaa_controls": ["164.308(a)(7)(ii)(A)", "164.308(a)(1)(ii)(D)"]},
         "runbook": {"runbook_id": "RB-BACKUP-001", "runbook_version": "1.4",
             "runbook_hash": script_hash("RB-BACKUP-001 1.4"), "steps_total": 4, "steps_executed": 4},
         "execution": {"timestamp_start": t.after(0), "timestamp_end": t.after(322),

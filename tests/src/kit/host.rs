@@ -9,6 +9,7 @@ use evidence::bundle::{
     PlannedLocation, Producer, SealedBundle, TimeSource, artifact_path, object_path,
 };
 use evidence::chain::{Head, new_chain_id, utc_day};
+use evidence::controls::ControlMap;
 use evidence::custody::{
     AgentState, ConfirmedEntry, Covers, Custody, CustodyBody, CustodyCause, DestinationState,
     IncidentEntry, SealedEntry, Totals,
@@ -122,13 +123,18 @@ impl Host {
             })
             .collect();
         let mut findings = incident.findings.clone();
-        findings.extend(consistency(&incident.body, now));
-        let entry = IncidentEntry::new(
-            &incident.body,
+        findings.extend(consistency(&incident.body, now, ControlMap::built_in()));
+        let controls =
+            ControlMap::built_in().map(incident.body.hipaa_controls(), incident.body.about());
+        let entry = IncidentEntry::of(
+            &incident.body.incident,
+            &incident.body.execution,
+            Some(&controls),
             findings.iter().map(|finding| &*finding.code),
         );
         let body = SealedIncident {
             body: &incident.body,
+            controls: &controls,
             source: Source {
                 hmac_sha256: DigestKey::from_bytes([7; 32]).hmac(&bytes),
                 size_bytes: bytes.len() as u64,

@@ -206,7 +206,8 @@ fn incident_body(out: &mut Markup<'_>, incident: &IncidentContent) -> io::Result
         "</dd></div>\n<div><dt>Event</dt><dd>" (entry.event_type) "</dd></div>\n<div><dt>Severity</dt><dd>"
         (entry.severity) "</dd></div>\n<div><dt>Detected</dt><dd>" (entry.detected_at)
         "</dd></div>\n<div><dt>On</dt><dd>" (entry.hostname) "</dd></div>\n<div><dt>Controls cited</dt><dd>"
-        {joined(out, &entry.hipaa_controls)?} "</dd></div>\n<div><dt>Resolution</dt><dd>" (entry.resolution_type)
+        {joined(out, &entry.hipaa_controls)?} "</dd></div>\n<div><dt>SOC 2, mapped</dt><dd>"
+        {joined(out, &entry.soc2)?} "</dd></div>\n<div><dt>Resolution</dt><dd>" (entry.resolution_type)
         "</dd></div>\n<div><dt>Repaired in</dt><dd>" (Lasting(seconds(&entry.mttr_seconds))) " of "
         (Lasting(seconds(&entry.sla_target_seconds))) " allowed: service level ");
     if entry.sla_met {

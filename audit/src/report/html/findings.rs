@@ -1,5 +1,7 @@
 //! Every finding, by check: first what failed, then what could not be checked, then what is to be known.
 
+use evidence::findings::code;
+
 use super::words::{Count, Of, result_of};
 use super::{Page, begin_wide};
 use crate::finding::Level;
@@ -24,7 +26,28 @@ pub(super) fn write(out: &mut Markup<'_>, page: &Page<'_>) -> Result<(), ReportE
     if !any {
         html!(out; "<p>There is none.</p>\n");
     }
+    sealed(out, page)?;
     html!(out; "</section>\n");
+    Ok(())
+}
+
+/// What the hosts themselves noticed when they sealed: no fault of the evidence, but of what it says.
+fn sealed(out: &mut Markup<'_>, page: &Page<'_>) -> std::io::Result<()> {
+    let found = &page.figures.controls.findings;
+    if found.is_empty() {
+        return Ok(());
+    }
+    html!(out; "<h3>Sealed with the evidence</h3>\n<p>What looked wrong in what executors claimed, as the hosts "
+        "found and signed it when they sealed. The evidence is none the worse for it; the claims may be.</p>\n");
+    begin_wide(out, "Sealed findings, scrollable")?;
+    html!(out; "<table class=\"findings\">\n<caption>Incidents sealed with a finding, by its code</caption>\n"
+        "<thead><tr><th scope=\"col\">Code</th><th scope=\"col\">What it means</th>"
+        "<th scope=\"col\" class=\"n\">Incidents</th></tr></thead>\n<tbody>\n");
+    for (code, incidents) in found {
+        html!(out; "<tr><th scope=\"row\"><code>" (code) "</code></th><td>" (code::meaning(code))
+            "</td><td class=\"n\">" (Count(*incidents)) "</td></tr>\n");
+    }
+    html!(out; "</tbody>\n</table></div>\n");
     Ok(())
 }
 
