@@ -87,6 +87,24 @@ impl FromText for Vec<String> {
     }
 }
 
+/// Texts that may hold any character but a line break.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Lines(pub(super) Vec<String>);
+
+impl FromText for Lines {
+    const EXPECTED: &str = "a list of texts; in a variable, one on each line";
+    fn from_text(text: &str) -> Option<Self> {
+        let lines = text.lines().map(str::trim);
+        Some(Self(
+            lines
+                .filter(|line| !line.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        ))
+    }
+}
+
 /// Why a variable could not set a key.
 pub(super) enum NotSet {
     /// There is no such key.
@@ -186,6 +204,21 @@ section! {
 }
 
 section! {
+    /// `[screening]`
+    ScreeningSection {
+        enabled: bool,
+        action: String,
+        redact: Vec<String>,
+        quarantine: Vec<String>,
+        allow: Vec<String>,
+        rules: Lines,
+        exceptions: Lines,
+        binary: String,
+        key: PathBuf,
+    }
+}
+
+section! {
     /// `[agent]`
     AgentSection {
         group_limit: u64,
@@ -279,6 +312,7 @@ pub(super) struct ConfigFile {
     pub(super) paths: PathsSection,
     pub(super) signing: SigningSection,
     pub(super) drop: DropSection,
+    pub(super) screening: ScreeningSection,
     pub(super) agent: AgentSection,
     pub(super) controls: ControlsSection,
     pub(super) retention: RetentionSection,
@@ -289,10 +323,11 @@ pub(super) struct ConfigFile {
 }
 
 /// Every section in single brackets, in the order of the example.
-pub(super) const SECTIONS: [&str; 9] = [
+pub(super) const SECTIONS: [&str; 10] = [
     "paths",
     "signing",
     "drop",
+    "screening",
     "agent",
     "controls",
     "retention",
@@ -308,6 +343,7 @@ pub(super) fn keys_of(section: &str) -> &'static [&'static str] {
         "paths" => PathsSection::KEYS,
         "signing" => SigningSection::KEYS,
         "drop" => DropSection::KEYS,
+        "screening" => ScreeningSection::KEYS,
         "agent" => AgentSection::KEYS,
         "controls" => ControlsSection::KEYS,
         "retention" => RetentionSection::KEYS,
@@ -327,6 +363,7 @@ impl ConfigFile {
             "paths" => self.paths.set(key, text),
             "signing" => self.signing.set(key, text),
             "drop" => self.drop.set(key, text),
+            "screening" => self.screening.set(key, text),
             "agent" => self.agent.set(key, text),
             "controls" => self.controls.set(key, text),
             "retention" => self.retention.set(key, text),
@@ -349,6 +386,7 @@ impl ConfigFile {
             "paths" => self.paths.set_toml(key, value),
             "signing" => self.signing.set_toml(key, value),
             "drop" => self.drop.set_toml(key, value),
+            "screening" => self.screening.set_toml(key, value),
             "agent" => self.agent.set_toml(key, value),
             "controls" => self.controls.set_toml(key, value),
             "retention" => self.retention.set_toml(key, value),

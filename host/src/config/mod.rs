@@ -30,8 +30,9 @@ pub use environment::{CONFIG_PATH_VARIABLE, PREFIX as ENVIRONMENT_PREFIX};
 pub use error::ConfigError;
 pub use origin::{Origin, Origins};
 pub use settings::{
-    AgentSettings, DestinationSettings, DropSettings, LogFormat, LogSettings, MetricsSettings,
-    OnSealed, Paths, RetentionSettings, Settings, Signing, UploaderSettings,
+    AgentSettings, BinaryArtifacts, DestinationSettings, DropSettings, LogFormat, LogSettings,
+    MetricsSettings, OnSealed, Paths, RetentionSettings, ScreeningAction, ScreeningSettings,
+    Settings, Signing, UploaderSettings,
 };
 
 /// Where the configuration is, unless `--config` or [`CONFIG_PATH_VARIABLE`] says otherwise.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub signing: Signing,
     /// The drop contract.
     pub drop: DropSettings,
+    /// What is taken out before sealing.
+    pub screening: ScreeningSettings,
     /// How the agent seals and keeps.
     pub agent: AgentSettings,
     /// What fits which kind of event, beside the built-in map.
@@ -117,6 +119,62 @@ pub struct DropSettings {
     pub max_artifacts: usize,
     /// Largest artifact, in bytes.
     pub max_artifact_bytes: u64,
+}
+
+/// What is done about what a rule of screening finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScreeningAction {
+    /// It is replaced by a marker.
+    Redact,
+    /// The whole drop goes to quarantine.
+    Quarantine,
+    /// It stays.
+    Allow,
+}
+
+/// What is done about artifacts that are not text, which cannot be screened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinaryArtifacts {
+    /// They are sealed as they are.
+    Allow,
+    /// The whole drop goes to quarantine.
+    Quarantine,
+}
+
+/// What is taken out before sealing. Whether rules of these names exist and patterns can be used is
+/// for those who screen; here only their form is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ScreeningSettings {
+    /// Whether anything is screened at all.
+    pub enabled: bool,
+    /// For every rule that is in none of the lists.
+    pub action: ScreeningAction,
+    /// Rules whose finds are redacted.
+    pub redact: Vec<String>,
+    /// Rules whose finds send the drop to quarantine.
+    pub quarantine: Vec<String>,
+    /// Rules whose finds stay.
+    pub allow: Vec<String>,
+    /// The client's own rules, each `NAME = PATTERN`.
+    pub rules: Vec<String>,
+    /// Values that stay, each `RULE = PATTERN`, with `*` for every rule.
+    pub exceptions: Vec<String>,
+    /// Artifacts that are not text.
+    pub binary: BinaryArtifacts,
+    /// 32 bytes (hexadecimal text) for the tokens in markers; destroying them loses correlation only.
+    pub key: PathBuf,
+}
+
+impl ScreeningSettings {
+    /// Name and pattern of one of `rules` or `exceptions`.
+    #[must_use]
+    pub fn name_and_pattern(line: &str) -> Option<(&str, &str)> {
+        let (name, pattern) = line.split_once('=')?;
+        let (name, pattern) = (name.trim(), pattern.trim());
+        (!name.is_empty() && !pattern.is_empty()).then_some((name, pattern))
+    }
 }
 
 /// How the agent seals and keeps.

@@ -24,6 +24,7 @@ use super::settings::{
 mod destination;
 mod metrics;
 mod reach;
+mod screening;
 
 const DAY_SECS: u64 = 86_400;
 
@@ -85,13 +86,15 @@ pub(super) fn settings(
     };
     let destinations =
         destination::destinations(file.destination, &file.retention, places, &mut warnings);
+    let signing = signing(file.signing, places);
     let mut settings = Settings {
         source: origins.files().first().cloned().unwrap_or_default(),
         origins: origins.clone(),
         sha256: Sha256::of(b""),
         client_id,
         host_id,
-        signing: signing(file.signing, places),
+        screening: screening::screening(file.screening, &signing, places, &mut warnings),
+        signing,
         drop,
         agent,
         controls: controls(file.controls, places),
