@@ -277,8 +277,12 @@ pub(crate) fn secret(text: &[u8], value: Range<usize>) -> bool {
     !(NO_SECRETS.contains(&trimmed) || trimmed.is_empty() || all_same || is_variable)
 }
 
-/// Also not a word of prose: what follows a colon in a sentence is mostly not a secret.
+/// Also not a word of prose: what follows a colon in a sentence is mostly not a secret, unless it is
+/// quoted.
 pub(crate) fn secret_in_prose(text: &[u8], value: Range<usize>) -> bool {
+    if matches!(before(text, &value), Some(b'"' | b'\'')) {
+        return secret(text, value);
+    }
     let is_word = text[value.clone()]
         .iter()
         .all(|b| b.is_ascii_lowercase() || matches!(b, b'.' | b',' | b'-' | b'_'));

@@ -9,6 +9,7 @@
 //! over the text once, and the number of passes is bounded.
 
 mod check;
+mod document;
 mod engine;
 mod entropy;
 mod gitleaks;
@@ -18,8 +19,11 @@ mod options;
 mod own;
 mod redact;
 mod rule;
+mod stream;
 mod unwrap;
+mod wide;
 
+pub use document::{Place, ScreenedDocument};
 pub use engine::Screen;
 pub use gitleaks::{GITLEAKS_VERSION, LeftOut};
 pub use hit::{Found, Hit};
@@ -27,3 +31,4 @@ pub use marker::MARKER_START;
 pub use options::{Allow, CustomRule, Options, OptionsError};
 pub use redact::{Counts, Redacted};
 pub use rule::{Action, Origin, Rule};
+pub use stream::{HEAD_BYTES, Stream, Streamed, is_text};

@@ -16,7 +16,7 @@ use crate::marker::marker;
 use crate::rule::{Action, Normal, Rule};
 
 /// So many looks, and then the whole text goes.
-const LOOKS: usize = 6;
+pub(crate) const LOOKS: usize = 6;
 /// The rule that a text is said to have been taken out by when it does not settle.
 pub(crate) const UNSETTLED: &str = "unsettled";
 
@@ -78,7 +78,7 @@ impl Screen {
 }
 
 /// Overlapping hits as one, named by the most telling rule.
-fn merged<'s>(hits: Vec<Hit<'s>>) -> Vec<(&'s Rule, Range<usize>)> {
+pub(crate) fn merged<'s>(hits: Vec<Hit<'s>>) -> Vec<(&'s Rule, Range<usize>)> {
     let mut cuts: Vec<(&Rule, Range<usize>)> = Vec::new();
     for hit in hits {
         if hit.action() == Action::Allow {
@@ -98,7 +98,7 @@ fn merged<'s>(hits: Vec<Hit<'s>>) -> Vec<(&'s Rule, Range<usize>)> {
 }
 
 /// The same span, widened to whole characters.
-fn on_characters(text: &str, span: Range<usize>) -> Range<usize> {
+pub(crate) fn on_characters(text: &str, span: Range<usize>) -> Range<usize> {
     let mut span = span;
     while !text.is_char_boundary(span.start) {
         span.start -= 1;

@@ -31,6 +31,7 @@ mod visit;
 use serde_json::Value;
 
 pub use error::{Code, Error};
+pub(crate) use pointer::rename;
 pub use pointer::{is_unsafe_to_show, presentable};
 
 /// The deepest nesting that can be asked for: serde_json's own guard is at 128.

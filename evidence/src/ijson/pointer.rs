@@ -39,6 +39,23 @@ pub fn presentable(pointer: &str) -> String {
     out
 }
 
+/// Makes a presentable pointer to something at or below `from` one to the same at or below `to`.
+///
+/// A pointer that was cut within `from` becomes `to` itself, cut anew: what it went on with is not
+/// known any more, and its beginning must not stay.
+pub(crate) fn rename(pointer: &mut String, from: &str, to: &str) {
+    let from: String = from.chars().filter(|c| !is_unsafe_to_show(*c)).collect();
+    if let Some(below) = pointer.strip_prefix(&from)
+        && (below.is_empty() || below.starts_with(['/', '…']))
+    {
+        *pointer = presentable(&format!("{to}{below}"));
+    } else if let Some(start) = pointer.strip_suffix('…')
+        && from.starts_with(start)
+    {
+        *pointer = presentable(&format!("{to}/…"));
+    }
+}
+
 /// Control characters, and the marks that reorder text on a screen (Unicode UAX 9).
 #[must_use]
 pub fn is_unsafe_to_show(c: char) -> bool {
@@ -71,6 +88,23 @@ mod tests {
     #[test]
     fn a_pointer_holds_no_control_or_direction_characters() {
         assert_eq!(presentable("/a\u{1b}[31m\n\u{202e}b\u{85}"), "/a[31mb");
+    }
+
+    #[test]
+    fn a_pointer_follows_what_it_points_to_also_when_it_was_cut() {
+        let long = format!("/a/{}", "x".repeat(300));
+        for (pointer, from, to, renamed) in [
+            ("/a/b/c", "/a/b", "/a/z", "/a/z/c"),
+            ("/a/b", "/a/b", "/a/z", "/a/z"),
+            ("/a/bc", "/a/b", "/a/z", "/a/bc"),
+            ("/a\u{1b}/b/c", "/a\u{1b}/b", "/z", "/a\u{1b}/b/c"),
+            ("/a/b/c", "/a\u{1b}/b", "/z", "/z/c"),
+            (&presentable(&long), &long, "/a/z", "/a/z/…"),
+        ] {
+            let mut found = pointer.to_owned();
+            rename(&mut found, from, to);
+            assert_eq!(found, renamed, "{pointer} {from}");
+        }
     }
 
     #[test]

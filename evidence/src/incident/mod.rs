@@ -95,38 +95,86 @@ pub struct Incident {
     pub findings: Vec<Finding>,
 }
 
-impl Incident {
+/// A drop document that was read and not looked into yet, so that it can be screened first.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// What it says, a JSON object. Whoever changes its member names says so by
+    /// [`Document::renamed`].
+    pub value: Value,
+    number_as_text: Places,
+    noncharacter: Places,
+}
+
+impl Document {
     /// Reads a drop document.
     ///
     /// # Errors
-    /// When it is not I-JSON within the limits, or a required field is missing or malformed.
-    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Refusal> {
+    /// When it is not I-JSON within the limits, or no object.
+    pub fn read(bytes: &[u8], limits: &Limits) -> Result<Self, Refusal> {
         let parsed = ijson::read(bytes, limits.max_depth.min(MAX_DOCUMENT_DEPTH))?;
-        let Value::Object(document) = parsed.value else {
+        if !parsed.value.is_object() {
+            return Err(Refusal::new(
+                "not_an_object",
+                "",
+                "the document must be a JSON object",
+            ));
+        }
+        Ok(Self {
+            value: parsed.value,
+            number_as_text: parsed.number_as_text,
+            noncharacter: parsed.noncharacter,
+        })
+    }
+
+    /// What was at the JSON pointer `from` is now at `to`: places noted while reading follow.
+    pub fn renamed(&mut self, from: &str, to: &str) {
+        for places in [&mut self.number_as_text, &mut self.noncharacter] {
+            for pointer in &mut places.pointers {
+                ijson::rename(pointer, from, to);
+            }
+        }
+    }
+
+    /// The incident that it tells of.
+    ///
+    /// # Errors
+    /// When a required field is missing or malformed.
+    pub fn into_incident(self) -> Result<Incident, Refusal> {
+        let mut findings = Findings::default();
+        note(
+            &mut findings,
+            code::NUMBER_AS_TEXT,
+            "kept as text: no double holds this number as written",
+            self.number_as_text,
+        );
+        note(
+            &mut findings,
+            code::NONCHARACTER,
+            "holds a Unicode noncharacter",
+            self.noncharacter,
+        );
+        let Value::Object(document) = self.value else {
             return Err(Refusal::new(
                 "not_an_object",
                 "",
                 "the document must be a JSON object",
             ));
         };
-        let mut findings = Findings::default();
-        note(
-            &mut findings,
-            code::NUMBER_AS_TEXT,
-            "kept as text: no double holds this number as written",
-            parsed.number_as_text,
-        );
-        note(
-            &mut findings,
-            code::NONCHARACTER,
-            "holds a Unicode noncharacter",
-            parsed.noncharacter,
-        );
         let body = read_body(document, &mut findings)?;
-        Ok(Self {
+        Ok(Incident {
             body,
             findings: findings.into_vec(),
         })
+    }
+}
+
+impl Incident {
+    /// Reads a drop document as it is.
+    ///
+    /// # Errors
+    /// As [`Document::read`] and [`Document::into_incident`].
+    pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Self, Refusal> {
+        Document::read(bytes, limits)?.into_incident()
     }
 
     /// The executor's id of the incident.
@@ -213,8 +261,9 @@ fn note(findings: &mut Findings, code: &'static str, message: &'static str, plac
     findings.add_unlisted(code, unlisted);
 }
 
-/// Where in the bundle that is which is at `pointer` in the drop.
-fn in_bundle(pointer: &str) -> String {
+/// Where in the bundle that is which is at the JSON pointer `pointer` in the drop.
+#[must_use]
+pub fn in_bundle(pointer: &str) -> String {
     let path = pointer.strip_prefix('/').unwrap_or(pointer);
     let (section, below) = match path.split_once('/') {
         Some((section, below)) => (section, Some(below)),
