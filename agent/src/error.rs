@@ -74,6 +74,20 @@ pub enum AgentError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The key of the tokens in markers.
+    #[error(
+        "the screening key {path} cannot be read: it is 64 hexadecimal digits, mode 0400, of the agent's user"
+    )]
+    ScreeningKey {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The rules of screening.
+    #[error("[screening] cannot be used: look at it with `msp-evidence screen --rules`")]
+    Screening(#[source] screen::OptionsError),
     /// Another agent runs.
     #[error("a second agent would fork the chain")]
     Instance(#[from] host::instance::InstanceError),

@@ -15,6 +15,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use host::config::DropSettings;
 use host::files::{self, Contents, FileError, FileMeta};
@@ -25,6 +26,7 @@ use nix::sys::stat::{Mode, SFlag, fstatat};
 
 use crate::AgentError;
 use crate::folder_drop::{self, DOCUMENT, FolderDrop, FolderRead, NotRemoved};
+use crate::screening::Screening;
 use crate::token;
 
 /// A producer that links and then unlinks shows two links for a moment; one that writes under a
@@ -32,12 +34,15 @@ use crate::token;
 const SETTLE_SECS: i64 = 10;
 /// At most so many names are held in memory; the rest are seen by the next pass.
 const NAMES_AT_ONCE: usize = 16_384;
+/// Of a name so much is shown: with a token before it and a suffix after it, it is a file's name.
+const SHOWN_BYTES: usize = 160;
 
 /// The open drop folder.
 pub(crate) struct DropFolder {
     path: PathBuf,
     dir: OwnedFd,
     limits: DropSettings,
+    pub(crate) screening: Arc<Screening>,
     /// The taken names that are ours.
     held: RefCell<HashSet<OsString>>,
 }
@@ -54,6 +59,8 @@ pub(crate) struct Taken {
     pub(crate) held_as: OsString,
     /// The producer's name for it.
     pub(crate) name: OsString,
+    /// The same, screened and printable: for logs, and names of our own.
+    pub(crate) shown: String,
 }
 
 /// Why a drop is not sealed but quarantined.
@@ -99,7 +106,11 @@ pub(crate) enum Reading {
 }
 
 impl DropFolder {
-    pub(crate) fn open(path: PathBuf, limits: DropSettings) -> Result<Self, AgentError> {
+    pub(crate) fn open(
+        path: PathBuf,
+        limits: DropSettings,
+        screening: Arc<Screening>,
+    ) -> Result<Self, AgentError> {
         let dir = files::open_dir(&path).map_err(AgentError::file(&path))?;
         let names = files::names(&dir, usize::MAX - 1).map_err(AgentError::file(&path))?;
         let mut tokens = HashSet::new();
@@ -111,6 +122,7 @@ impl DropFolder {
             path,
             dir,
             limits,
+            screening,
             held: RefCell::new(held),
         })
     }
@@ -183,6 +195,7 @@ impl DropFolder {
                 return Ok(Some(Taken {
                     token,
                     held_as: name.to_owned(),
+                    shown: self.shown(&parsed),
                     name: parsed,
                 }));
             }
@@ -196,12 +209,18 @@ impl DropFolder {
                 Ok(Some(Taken {
                     token,
                     held_as,
+                    shown: self.shown(&drop_name),
                     name: drop_name,
                 }))
             }
             Err(FileError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// A drop's name, screened and printable.
+    pub(crate) fn shown(&self, name: &OsStr) -> String {
+        self.screening.name(name, SHOWN_BYTES)
     }
 
     /// Reads a taken drop, whatever tricks are under its name.
@@ -215,7 +234,7 @@ impl DropFolder {
                 "a drop's name ends with .json, or it is a folder",
             )),
             Err(Reading::Refused(refusal)) if refusal.code == A_FOLDER => {
-                folder_drop::read(&self.dir, &taken.held_as, &self.limits)
+                folder_drop::read(&self.dir, &taken.held_as, &self.limits, &self.screening)
             }
             Err(reading) => reading,
         }
@@ -322,6 +341,7 @@ mod tests {
     use host::config::OnSealed;
 
     use super::*;
+    use crate::screening::tests::built_in;
 
     #[test]
     fn a_document_that_changed_after_it_was_read_is_not_removed() {
@@ -336,7 +356,7 @@ mod tests {
             max_artifacts: 1,
             max_artifact_bytes: 1024,
         };
-        let drops = DropFolder::open(folder.path().to_owned(), limits).unwrap();
+        let drops = DropFolder::open(folder.path().to_owned(), limits, built_in()).unwrap();
         fs::write(folder.path().join("a.json"), b"{}").unwrap();
         let taken = drops.take(OsStr::new("a.json")).unwrap().unwrap();
         let Reading::Bytes(_, read) = drops.read(&taken) else {

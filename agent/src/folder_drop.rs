@@ -13,7 +13,7 @@ use host::config::DropSettings;
 use host::files::{self, FileError, FileMeta};
 
 use crate::folder::{Reading, Refusal, read_document};
-use crate::token::printable;
+use crate::screening::Screening;
 
 /// The document's name in the folder.
 pub(crate) const DOCUMENT: &str = "incident.json";
@@ -49,7 +49,12 @@ pub(crate) enum NotRemoved {
 }
 
 /// Reads the document and looks whether there are artifacts.
-pub(crate) fn read(drop: &OwnedFd, held_as: &OsStr, limits: &DropSettings) -> Reading {
+pub(crate) fn read(
+    drop: &OwnedFd,
+    held_as: &OsStr,
+    limits: &DropSettings,
+    screening: &Screening,
+) -> Reading {
     let refused = |code: &str, message: String| Reading::Refused(Refusal::new(code, message));
     let looked = files::open_dir_at(drop, held_as)
         .and_then(|folder| files::names(&folder, 2).map(|names| (folder, names)));
@@ -69,7 +74,7 @@ pub(crate) fn read(drop: &OwnedFd, held_as: &OsStr, limits: &DropSettings) -> Re
             "unexpected_entry",
             format!(
                 "a folder drop holds {DOCUMENT} and {ARTIFACTS}/ and nothing else, not {:?}",
-                printable(other, 100)
+                screening.name(other, 100)
             ),
         );
     }

@@ -2,12 +2,14 @@
 //!
 //! A thread of its own takes one folder drop at a time and copies its files into
 //! `evidence/.staged/{token}/{sha256}`: what is hashed is what was written, whatever the producer
-//! still does to the original. Each file and then the folders are synced before the drop may be
+//! still does to the original. Text is screened on the way, so what is written and hashed is what is
+//! sealed; the raw bytes are hashed too, for they tell whether a drop was sealed before, and that
+//! digest leaves this process under a key only. Each file and then the folders are synced before the drop may be
 //! sealed, so a committed bundle always has its files. They get their real names, by hard link,
 //! after the commit; the staged names go once that is durable. Until the drop is sealed it stays
 //! under its taken name, and after a crash the copying starts again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -20,14 +22,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use evidence::digest::{Sha256, Sha256Stream};
-use host::config::DropSettings;
+use evidence::incident::{Redaction, StoredFile};
+use host::config::{BinaryArtifacts, DropSettings};
 use host::files::{self, FileError, FileMeta};
 use host::heart::Work;
+use screen::{Counts, Streamed};
 
 use crate::folder::{Refusal, Taken};
 use crate::folder_drop::{ARTIFACTS, recorded_name};
 use crate::publish::{FOLDER_MODE, open_to_group};
-use crate::token::printable;
+use crate::screening::{Screening, quarantined};
 
 /// Below the evidence folder, and so on its file system.
 pub(crate) const STAGED: &str = ".staged";
@@ -46,10 +50,18 @@ pub(crate) struct StagedFile {
     pub(crate) name: OsString,
     /// What it was in the drop.
     pub(crate) meta: FileMeta,
-    /// Its name in the signed bytes.
-    pub(crate) recorded_name: String,
-    pub(crate) size_bytes: u64,
-    pub(crate) sha256: Sha256,
+    /// The same name as text, so that no two are alike.
+    recorded_name: String,
+    /// Of the raw bytes.
+    size_bytes: u64,
+    /// Of the raw bytes: never shown.
+    sha256: Sha256,
+    /// What is sealed: screened, bytes and name.
+    pub(crate) stored: StoredFile,
+    /// What was taken out of the name.
+    name_counts: Counts,
+    /// What was taken out of the bytes.
+    counts: Counts,
 }
 
 /// What came of staging.
@@ -84,7 +96,17 @@ struct Stager {
     staged: PathBuf,
     limits: DropSettings,
     min_free_bytes: u64,
+    screening: Arc<Screening>,
     shared: Arc<Shared>,
+}
+
+/// What copying one file gave.
+struct Copied {
+    raw_bytes: u64,
+    raw_sha256: Sha256,
+    stored_bytes: u64,
+    stored_sha256: Sha256,
+    streamed: Streamed,
 }
 
 impl Intake {
@@ -94,6 +116,7 @@ impl Intake {
         evidence: &Path,
         limits: DropSettings,
         min_free_bytes: u64,
+        screening: Arc<Screening>,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let staged = evidence.join(STAGED);
@@ -104,6 +127,7 @@ impl Intake {
             staged,
             limits,
             min_free_bytes,
+            screening,
             shared: Arc::clone(&shared),
         };
         let (jobs, queue) = sync_channel(QUEUE);
@@ -177,6 +201,7 @@ impl Stager {
 
     fn stage(&self, taken: &Taken, work: &Work) -> Result<Outcome, Outcome> {
         let later = |error: FileError| Outcome::Later(error.to_string());
+        let mut quarantine = BTreeSet::new();
         let folder = files::open_dir_at(&self.drop, &taken.held_as).map_err(later)?;
         let artifacts = files::open_dir_at(&folder, ARTIFACTS).map_err(later)?;
         let limit = self.limits.max_artifacts;
@@ -198,7 +223,13 @@ impl Stager {
         let into = files::open_dir(&staged).map_err(later)?;
         let mut found = Vec::with_capacity(names.len());
         for name in names {
-            found.push(self.copy(&artifacts, name, &staged, &into, work)?);
+            let (file, rules) = self.copy(&artifacts, name, &staged, &into, work)?;
+            found.push(file);
+            quarantine.extend(rules);
+        }
+        if !quarantine.is_empty() {
+            let rules: Vec<_> = quarantine.into_iter().collect();
+            return Ok(Outcome::Refused(quarantined(&rules)));
         }
         files::sync_dir(&into).map_err(later)?;
         let all = files::open_dir(&self.staged).map_err(later)?;
@@ -214,8 +245,8 @@ impl Stager {
         staged: &Path,
         into: &OwnedFd,
         work: &Work,
-    ) -> Result<StagedFile, Outcome> {
-        let shown = printable(&name, 100);
+    ) -> Result<(StagedFile, Vec<String>), Outcome> {
+        let shown = self.screening.name(&name, 100);
         let (mut from, meta) =
             files::open_regular(artifacts, &name).map_err(|error| not_opened(&shown, error))?;
         self.check(&shown, &meta)?;
@@ -231,29 +262,42 @@ impl Stager {
             .mode(FILE_MODE)
             .open(&temporary)
             .map_err(|error| later("staging", &error))?;
-        let (size_bytes, sha256) = self
-            .pump(&mut from, &mut to, meta.size_bytes, work)
-            .map_err(|error| later("copying", &error))?;
+        let copied = self
+            .pump(&shown, &mut from, &mut to, meta.size_bytes, work)
+            .map_err(|stopped| match stopped {
+                Stopped::Failed(error) => later("copying", &error),
+                Stopped::Refused(refusal) => Outcome::Refused(refusal),
+            })?;
         let now = files::metadata_of(&from).map_err(|error| later("looking at", &error))?;
-        if now != meta || size_bytes != meta.size_bytes {
+        if now != meta || copied.raw_bytes != meta.size_bytes {
             return Err(later("changed while it was read:", &"looked at again"));
         }
         // Whatever the umask is, the hand-over group can read it.
         to.set_permissions(std::fs::Permissions::from_mode(FILE_MODE))
             .and_then(|()| to.sync_all())
             .map_err(|error| later("syncing", &error))?;
-        match files::rename_noreplace(into, "copy", into, sha256.to_string()) {
+        match files::rename_noreplace(into, "copy", into, copied.stored_sha256.to_string()) {
             // Two files of a drop may have the same bytes; one copy serves both.
             Ok(()) | Err(FileError::Exists { .. }) => {}
             Err(error) => return Err(later("staging", &error)),
         }
-        Ok(StagedFile {
-            recorded_name: recorded_name(&name),
+        let recorded_name = recorded_name(&name);
+        let (stored_name, name_counts) = self.screening.counted(&recorded_name);
+        let file = StagedFile {
+            recorded_name,
             name,
             meta,
-            size_bytes,
-            sha256,
-        })
+            size_bytes: copied.raw_bytes,
+            sha256: copied.raw_sha256,
+            stored: StoredFile {
+                name: stored_name,
+                size_bytes: copied.stored_bytes,
+                sha256: copied.stored_sha256,
+            },
+            name_counts,
+            counts: copied.streamed.counts,
+        };
+        Ok((file, copied.streamed.quarantine))
     }
 
     fn check(&self, shown: &str, meta: &FileMeta) -> Result<(), Outcome> {
@@ -301,36 +345,107 @@ impl Stager {
     /// followed for ever.
     fn pump(
         &self,
+        shown: &str,
         from: &mut File,
         to: &mut File,
         expected_bytes: u64,
         work: &Work,
-    ) -> std::io::Result<(u64, Sha256)> {
-        let mut hash = Sha256Stream::default();
+    ) -> Result<Copied, Stopped> {
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut copied = 0_u64;
-        loop {
-            if self.shared.stop.load(Ordering::Relaxed) {
-                return Err(std::io::Error::other("the agent stops"));
-            }
-            let n = match from.read(&mut buffer) {
-                Ok(n) => n,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            let piece = &buffer[..n];
-            if n == 0 {
-                return Ok((copied, hash.finish()));
-            }
-            copied += n as u64;
-            if copied > expected_bytes {
-                return Ok((copied, hash.finish()));
-            }
-            hash.update(piece);
-            to.write_all(piece)?;
-            work.moved();
+        let mut filled = self.fill(from, &mut buffer)?;
+        let is_text = screen::is_text(&buffer[..filled]);
+        if !is_text && filled > 0 && self.screening.binary == BinaryArtifacts::Quarantine {
+            return Err(Stopped::Refused(Refusal::new(
+                "binary_artifact",
+                format!(
+                    "artifact {shown:?} is not text, so it cannot be screened, and screening.binary = \
+                     \"quarantine\""
+                ),
+            )));
         }
+        let mut stream = self
+            .screening
+            .active()
+            .filter(|_| is_text)
+            .map(|(screen, key)| screen.stream(key));
+        let (mut raw, mut stored) = (Sha256Stream::default(), Sha256Stream::default());
+        let (mut raw_bytes, mut stored_bytes) = (0_u64, 0_u64);
+        let mut screened = Vec::new();
+        let mut store = |piece: &[u8]| {
+            stored_bytes += piece.len() as u64;
+            stored.update(piece);
+            to.write_all(piece).map_err(Stopped::Failed)
+        };
+        while filled > 0 {
+            let piece = &buffer[..filled];
+            raw_bytes += filled as u64;
+            if raw_bytes > expected_bytes {
+                break;
+            }
+            raw.update(piece);
+            match &mut stream {
+                Some(stream) => {
+                    stream.push(piece, &mut screened);
+                    store(&screened)?;
+                    screened.clear();
+                }
+                None => store(piece)?,
+            }
+            work.moved();
+            filled = self.fill(from, &mut buffer)?;
+        }
+        let streamed = stream.map(|stream| stream.finish(&mut screened));
+        store(&screened)?;
+        Ok(Copied {
+            raw_bytes,
+            raw_sha256: raw.finish(),
+            stored_bytes,
+            stored_sha256: stored.finish(),
+            streamed: streamed.unwrap_or_default(),
+        })
     }
+
+    /// Fills the buffer; less than that is the end.
+    fn fill(&self, from: &mut File, buffer: &mut [u8]) -> Result<usize, Stopped> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            if self.shared.stop.load(Ordering::Relaxed) {
+                return Err(Stopped::Failed(std::io::Error::other("the agent stops")));
+            }
+            match from.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Stopped::Failed(error)),
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// Why a file was not copied.
+enum Stopped {
+    Failed(std::io::Error),
+    Refused(Refusal),
+}
+
+/// What was taken out of staged files, as a bundle tells it: of a name at the name, of the bytes at the
+/// file.
+pub(crate) fn redactions(files: &[StagedFile]) -> impl Iterator<Item = Redaction> + '_ {
+    files.iter().enumerate().flat_map(|(index, file)| {
+        let of = |path: String, counts: &Counts| {
+            let each = counts.iter().map(move |(rule, count)| Redaction {
+                path: path.clone(),
+                rule: rule.clone(),
+                count: *count,
+            });
+            each.collect::<Vec<_>>()
+        };
+        let path = format!("/artifacts/files/{index}");
+        let mut all = of(format!("{path}/name"), &file.name_counts);
+        all.extend(of(path, &file.counts));
+        all
+    })
 }
 
 /// Removes what is staged for one drop.

@@ -16,6 +16,7 @@ use host::instance::InstanceLock;
 use spool::Spool;
 
 use crate::custody::CustodyWatch;
+use crate::error::chain;
 use crate::folder::{DropFolder, WasRead};
 use crate::folder_drop::NotRemoved;
 use crate::intake::{Intake, Waker, staged_folder};
@@ -26,6 +27,7 @@ use crate::quarantine::Quarantine;
 use crate::receipts::Receipts;
 use crate::republish::elsewhere;
 use crate::requests::Requests;
+use crate::screening::Screening;
 use crate::seal::{self, Prepared, Sealer};
 use crate::summary::Summary;
 use crate::{AgentError, Clock, clock};
@@ -49,6 +51,7 @@ pub struct Agent {
     pub(crate) clock: Clock,
     pub(crate) head_path: Option<(i64, PathBuf)>,
     pub(crate) intake: Intake,
+    pub(crate) screening: Arc<Screening>,
     /// Tokens of folders that were sealed and then held something else.
     pub(crate) changed: HashSet<String>,
     /// Every committed bundle and order has its file, as far as this process knows.
@@ -213,6 +216,7 @@ impl Agent {
             controls: &self.controls,
             folder: &self.folder,
             spool: &self.spool,
+            screening: &self.screening,
         };
         let mut prepared = Prepared::default();
         while !prepared.is_full(self.settings.agent.group_limit)
@@ -229,8 +233,9 @@ impl Agent {
                     prepared.troubled += 1;
                     tracing::error!(
                         state = "deferred",
-                        drop = crate::token::printable(&name, 128),
-                        "a drop cannot be taken and waits: {error}"
+                        drop = self.folder.shown(&name),
+                        "a drop cannot be taken and waits: {}",
+                        self.screening.text(&error.to_string())
                     );
                 }
             }
@@ -302,8 +307,8 @@ impl Agent {
                     tracing::error!(
                         state = "quarantine_failed",
                         drop = refused.name(),
-                        "{:#}",
-                        anyhow::Error::from(error)
+                        "{}",
+                        self.screening.text(&chain(&error))
                     );
                 }
             }
@@ -326,9 +331,9 @@ impl Agent {
                     kept += 1;
                     tracing::error!(
                         state = "sealed_drop_stays",
-                        drop = crate::token::printable(&taken.name, 128),
-                        "a sealed drop cannot be removed; it is not sealed again: {:#}",
-                        anyhow::Error::from(error)
+                        drop = taken.shown,
+                        "a sealed drop cannot be removed; it is not sealed again: {}",
+                        self.screening.text(&chain(&error))
                     );
                 }
             }
@@ -350,11 +355,7 @@ impl Agent {
         };
         if let Some(archive) = archive {
             let dir = host::files::open_dir(archive).map_err(AgentError::file(archive))?;
-            let name = format!(
-                "{}-{}",
-                taken.token,
-                crate::token::printable(&taken.name, 200)
-            );
+            let name = format!("{}-{}", taken.token, taken.shown);
             host::files::rename_noreplace(self.folder.dir(), &taken.held_as, &dir, &name)
                 .map_err(AgentError::file(archive))?;
             return Ok(Disposed::Gone);

@@ -14,7 +14,6 @@ use serde::Serialize;
 
 use crate::AgentError;
 use crate::folder::{DropFolder, Refusal, Taken};
-use crate::token::printable;
 
 /// A reason file's name is the drop's name and this.
 pub(crate) const REASON_SUFFIX: &str = ".reason.json";
@@ -37,7 +36,7 @@ pub(crate) struct Refused {
 #[derive(Serialize)]
 struct Reason<'a> {
     name: &'a str,
-    drop_name: String,
+    drop_name: &'a str,
     reason_code: &'a str,
     path: &'a str,
     message: &'a str,
@@ -50,8 +49,8 @@ struct Reason<'a> {
 impl Refused {
     /// The name in the quarantine folder: the same however often a crash repeats the move.
     pub(crate) fn name(&self) -> String {
-        let name = printable(&self.taken.name, 160);
-        format!("{}-{}", self.taken.token, name.trim_start_matches('.'))
+        let name = self.taken.shown.trim_start_matches('.');
+        format!("{}-{name}", self.taken.token)
     }
 }
 
@@ -66,7 +65,7 @@ impl Quarantine {
         let name = refused.name();
         let reason = Reason {
             name: &name,
-            drop_name: printable(&refused.taken.name, 255),
+            drop_name: &refused.taken.shown,
             reason_code: &refused.refusal.code,
             path: &refused.refusal.path,
             message: &refused.refusal.message,

@@ -23,9 +23,10 @@ use crate::AgentError;
 use crate::destination_plan::{order, plan};
 use crate::folder::{DropFolder, Reading, Refusal, Taken, WasRead};
 use crate::folder_drop::FolderRead;
-use crate::intake::{Intake, Outcome, StagedFile, source_bytes};
+use crate::intake::{self, Intake, Outcome, StagedFile, source_bytes};
 use crate::keys::Keys;
 use crate::quarantine::Refused;
+use crate::screening::{Screened, Screening};
 
 /// So many bytes of documents are held at once, whatever the group limit is.
 const GROUP_BYTES: usize = 16 << 20;
@@ -91,6 +92,7 @@ pub(crate) struct Sealer<'a> {
     pub(crate) controls: &'a ControlMap,
     pub(crate) folder: &'a DropFolder,
     pub(crate) spool: &'a Spool,
+    pub(crate) screening: &'a Screening,
 }
 
 enum Before {
@@ -150,8 +152,9 @@ impl Sealer<'_> {
                 prepared.troubled += 1;
                 tracing::warn!(
                     state = "deferred",
-                    drop = crate::token::printable(&taken.name, 128),
-                    "a drop cannot be read just now and waits: {why}"
+                    drop = taken.shown,
+                    "a drop cannot be read just now and waits: {}",
+                    self.screening.text(&why)
                 );
                 return Ok(());
             }
@@ -166,30 +169,22 @@ impl Sealer<'_> {
         let limits = Limits {
             max_depth: self.settings.drop.max_depth,
         };
-        let parsed = Incident::parse(&bytes, &limits);
+        let parsed = self.screening.incident(&bytes, &limits);
         let hmac = self.keys.digest.hmac(&source_bytes(bytes, &files));
-        let mut incident = match parsed {
-            Ok(incident) => incident,
+        let Screened {
+            mut incident,
+            mut redactions,
+        } = match parsed {
+            Ok(screened) => screened,
             Err(refusal) => {
-                let refusal = Refusal {
-                    code: refusal.code.to_string(),
-                    path: refusal.path.to_string(),
-                    message: refusal.message.to_string(),
-                };
                 prepared
                     .refused
                     .push(refuse(refusal, Some(hmac), Some(size), Some(owner), taken));
                 return Ok(());
             }
         };
-        incident.body.artifacts.files = files
-            .iter()
-            .map(|file| StoredFile {
-                name: file.recorded_name.clone(),
-                size_bytes: file.size_bytes,
-                sha256: file.sha256,
-            })
-            .collect();
+        incident.body.artifacts.files = files.iter().map(|file| file.stored.clone()).collect();
+        redactions.extend(intake::redactions(&files));
         let related = match self.before(prepared, &incident, hmac, &taken)? {
             Before::New(related) => related,
             Before::Leftover => {
@@ -215,7 +210,12 @@ impl Sealer<'_> {
                 return Ok(());
             }
         };
-        match self.seal(prepared, &incident, related, hmac, size, &taken, now) {
+        let screened = Screened {
+            incident,
+            redactions,
+        };
+        let incident = &screened.incident;
+        match self.seal(prepared, &screened, related, hmac, size, &taken, now) {
             Ok(()) => {
                 prepared.done.push(Done { taken, read });
                 Ok(())
@@ -346,13 +346,14 @@ impl Sealer<'_> {
     fn seal(
         &self,
         prepared: &mut Prepared,
-        incident: &Incident,
+        screened: &Screened,
         related: Vec<Related>,
         hmac: Sha256,
         size_bytes: u64,
         taken: &Taken,
         now: Timestamp,
     ) -> Result<(), SealError> {
+        let incident = &screened.incident;
         let head = prepared
             .head
             .clone()
@@ -401,7 +402,7 @@ impl Sealer<'_> {
                     received_at: now,
                 },
                 findings: &findings,
-                redactions: &[],
+                redactions: &screened.redactions,
             },
             plan: plan(&settings.destinations, &path),
         };

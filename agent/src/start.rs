@@ -24,6 +24,7 @@ use crate::receipts::Receipts;
 use crate::republish::republish;
 use crate::requests::Requests;
 use crate::rollback::is_behind_files;
+use crate::screening::Screening;
 use crate::{AgentError, Clock, lost_spool};
 
 impl Agent {
@@ -101,13 +102,24 @@ impl Agent {
         let mut settings = settings;
         use_destinations(&mut settings, &mut spool, now)?;
         let paths = &settings.paths;
-        let folder = DropFolder::open(paths.drop.clone(), settings.drop.clone())?;
+        let screening = Screening::open(&settings.screening, &keys.digest)?;
+        let folder = DropFolder::open(
+            paths.drop.clone(),
+            settings.drop.clone(),
+            Arc::clone(&screening),
+        )?;
         let intake = folder
             .dir()
             .try_clone()
             .and_then(|drop| {
                 let min_free_bytes = settings.agent.min_free_bytes;
-                Intake::start(drop, &paths.evidence, settings.drop.clone(), min_free_bytes)
+                Intake::start(
+                    drop,
+                    &paths.evidence,
+                    settings.drop.clone(),
+                    min_free_bytes,
+                    Arc::clone(&screening),
+                )
             })
             .map_err(|source| AgentError::Folder {
                 path: paths.drop.clone(),
@@ -119,6 +131,7 @@ impl Agent {
             prune: PruneWatch::default(),
             folder,
             intake,
+            screening,
             changed: HashSet::new(),
             is_published: false,
             quarantine: Quarantine::open(paths.quarantine.clone())?,
@@ -220,9 +233,10 @@ impl Agent {
         for (name, error) in self.folder.remove_sealed()? {
             tracing::error!(
                 state = "sealed_drop_stays",
-                drop = crate::token::printable(&name, 128),
-                "a sealed drop cannot be removed; it is not sealed again: {error}; producers leave \
-                 folders group-writable"
+                drop = self.folder.shown(&name),
+                "a sealed drop cannot be removed; it is not sealed again: {}; producers leave \
+                 folders group-writable",
+                self.screening.text(&error.to_string())
             );
         }
         Ok(())
