@@ -22,3 +22,4 @@ mod worker;
 
 pub use arguments::{Action, Arguments};
 pub use store::{credentials_are_closed, store_options};
+pub use worker::health::{Breaker, Trouble};

@@ -10,7 +10,7 @@ use crate::delivery::ErrorNote;
 
 /// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub enum Trouble {
     /// Nothing that is known: the bucket was not looked at since the start.
     NotLooked,
     /// It fails in a way that time may heal.
@@ -21,22 +21,34 @@ pub(super) enum Trouble {
 
 /// The state of the breaker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Breaker {
-    /// Work flows; so many parcels failed in a row.
-    Closed { failures: u32 },
-    /// No work until the next probe; it was shut so many times in a row.
+pub enum Breaker {
+    /// Work flows.
+    Closed {
+        /// So many parcels failed in a row.
+        failures: u32,
+    },
+    /// No work until the next probe.
     Shut {
+        /// Why.
         trouble: Trouble,
+        /// It was shut so many times in a row.
         times: u32,
+        /// When to probe.
         until: Instant,
     },
     /// The probe went well: one parcel at a time.
-    Trial { trouble: Trouble, times: u32 },
+    Trial {
+        /// Why it was shut.
+        trouble: Trouble,
+        /// It was shut so many times in a row.
+        times: u32,
+    },
 }
 
 impl Breaker {
     /// A breaker at the start: nothing flows before the bucket was looked at.
-    pub(super) const fn new(now: Instant) -> Self {
+    #[must_use]
+    pub const fn new(now: Instant) -> Self {
         Self::Shut {
             trouble: Trouble::NotLooked,
             times: 0,
@@ -45,7 +57,8 @@ impl Breaker {
     }
 
     /// How many parcels may be in flight, of at most `most`.
-    pub(super) fn slots(&self, most: usize) -> usize {
+    #[must_use]
+    pub fn slots(&self, most: usize) -> usize {
         match self {
             Self::Closed { .. } => most,
             Self::Trial { .. } => most.min(1),
@@ -54,7 +67,8 @@ impl Breaker {
     }
 
     /// When to probe, if it is shut.
-    pub(super) const fn probe_at(&self) -> Option<Instant> {
+    #[must_use]
+    pub const fn probe_at(&self) -> Option<Instant> {
         match self {
             Self::Shut { until, .. } => Some(*until),
             _ => None,
@@ -62,7 +76,8 @@ impl Breaker {
     }
 
     /// What is wrong, if something is.
-    pub(super) const fn trouble(&self) -> Option<&Trouble> {
+    #[must_use]
+    pub const fn trouble(&self) -> Option<&Trouble> {
         match self {
             Self::Closed { .. } => None,
             Self::Shut { trouble, .. } | Self::Trial { trouble, .. } => Some(trouble),
@@ -70,12 +85,14 @@ impl Breaker {
     }
 
     /// Whether it is shut, or on trial, since something with this code failed.
-    pub(super) fn is_shut_for(&self, code: &str) -> bool {
+    #[must_use]
+    pub fn is_shut_for(&self, code: &str) -> bool {
         matches!(self.trouble(), Some(Trouble::Outage(error)) if error.code == code)
     }
 
     /// How many times in a row it will have been shut, if it is shut next.
-    pub(super) fn next_times(&self) -> u32 {
+    #[must_use]
+    pub fn next_times(&self) -> u32 {
         match self {
             Self::Closed { .. } => 1,
             Self::Shut { times, .. } | Self::Trial { times, .. } => times.saturating_add(1),
@@ -83,21 +100,21 @@ impl Breaker {
     }
 
     /// A parcel went well. Says nothing while shut: it was sent before.
-    pub(super) fn parcel_succeeded(&mut self) {
+    pub fn parcel_succeeded(&mut self) {
         if !matches!(self, Self::Shut { .. }) {
             *self = Self::Closed { failures: 0 };
         }
     }
 
     /// On trial with nothing to try: the good look at the bucket has to do.
-    pub(super) fn nothing_to_try(&mut self) {
+    pub fn nothing_to_try(&mut self) {
         if matches!(self, Self::Trial { .. }) {
             *self = Self::Closed { failures: 0 };
         }
     }
 
     /// A parcel failed; opens after `threshold` in a row, or at once on trial.
-    pub(super) fn parcel_failed(
+    pub fn parcel_failed(
         &mut self,
         error: ErrorNote,
         threshold: u32,
@@ -112,7 +129,7 @@ impl Breaker {
     }
 
     /// An operator is needed: shut at once. Also from an outage, since a more precise answer came.
-    pub(super) fn park(&mut self, error: ErrorNote, now: Instant, delay: Duration) {
+    pub fn park(&mut self, error: ErrorNote, now: Instant, delay: Duration) {
         if !matches!(
             self,
             Self::Shut {
@@ -125,7 +142,7 @@ impl Breaker {
     }
 
     /// The look at the bucket went well.
-    pub(super) fn probe_succeeded(&mut self) {
+    pub fn probe_succeeded(&mut self) {
         *self = match std::mem::replace(self, Self::Closed { failures: 0 }) {
             Self::Shut {
                 trouble: Trouble::NotLooked,
@@ -137,12 +154,12 @@ impl Breaker {
     }
 
     /// The look at the bucket failed, or found a bucket that cannot keep evidence.
-    pub(super) fn probe_failed(&mut self, trouble: Trouble, now: Instant, delay: Duration) {
+    pub fn probe_failed(&mut self, trouble: Trouble, now: Instant, delay: Duration) {
         self.shut(trouble, now, delay);
     }
 
     /// Probe now, on an operator's word.
-    pub(super) fn hurry(&mut self, now: Instant) {
+    pub fn hurry(&mut self, now: Instant) {
         if let Self::Shut { until, .. } = self {
             *until = now;
         }

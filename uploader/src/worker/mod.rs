@@ -4,7 +4,7 @@
 //! The worker pulls due parcels from delivery.db a window at a time, so memory stays the same with
 //! a million waiting; runs `in_flight` of them at once; and keeps the destination's breaker.
 
-mod health;
+pub(crate) mod health;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 mod audit;
 mod capacity;
+mod fleet;
 mod screening;
 mod seal;
 mod table;
@@ -52,6 +53,9 @@ enum Which {
     ///
     /// Needs the agent and `msp-evidence` beside this program, and cosign in MSP_TEST_COSIGN.
     Seal(seal::Options),
+    /// Thousands of hosts that come back to one bucket after an outage, in simulated time, by the uploader's
+    /// own limits, backoff and breaker; and without the jitter, and without the breaker.
+    Fleet(fleet::Options),
     /// How large the programs are.
     Size {
         /// As JSON.
@@ -72,6 +76,7 @@ fn main() -> ExitCode {
             json,
         } => audit(bundles, sample, json),
         Which::Capacity(options) => capacity::run(&options),
+        Which::Fleet(options) => fleet::run(&options),
         Which::Size { json } => table::print(&sizes(), json),
         Which::Seal(options) => table::print(&seal::run(&options), options.json),
         Which::Screening(options) => screening::run(&options),
