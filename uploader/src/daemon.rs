@@ -281,7 +281,6 @@ async fn supervise<D: Destination>(
         ended = desk.run(&policy, &writer, stop) => ended,
         () = lost(&mut workers) => Ok(Ended::WorkerLost),
     };
-    host::notify::stopping();
     // Before the handles go, so that the writer's thread ends with the last of them.
     drop(desk);
     stop_send.send_replace(true);

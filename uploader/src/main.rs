@@ -175,6 +175,9 @@ async fn asked(
         instance.reloaded(Err(&why));
         host::notify::ready();
     }
+    // Here, since only this end of a run is the service's: told while it reloads, systemd would wait for
+    // its end for ever.
+    host::notify::stopping();
     None
 }
 

@@ -150,7 +150,7 @@ impl Guest {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a command in the guest, as root, and waits for it.
+    /// Runs a command in the guest, as root, and waits for it; what hangs is killed after a while.
     ///
     /// # Panics
     /// When it cannot be started.
@@ -159,6 +159,7 @@ impl Guest {
         Command::new("nsenter")
             .args(["-t", &self.init.to_string()])
             .args(["-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"])
+            .args(["timeout", "--kill-after=1", &PATIENCE.as_secs().to_string()])
             .args(command)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
