@@ -42,6 +42,20 @@ pub(crate) enum Command {
     ///
     /// Example: msp-evidence submit incident.json --artifact backup.log --artifact before.png
     Submit(SubmitOptions),
+    /// Say what screening would take out of a file, and why; nothing is changed.
+    ///
+    /// A JSON document is looked at as a drop is, each value under its name; anything else as the text
+    /// artifact that it would be. Of what was found only the rule, the place and the length are told, never
+    /// the value. The rules are those of the configuration, or the built-in ones where there is none.
+    ///
+    /// Exit codes: 0 looked; 1 usage, or [screening] cannot be used; 3 it could not be read.
+    ///
+    /// Example: msp-evidence screen incident.json
+    ///
+    /// Example: journalctl -u backup | msp-evidence screen - --json
+    ///
+    /// Example: msp-evidence screen --rules
+    Screen(ScreenOptions),
     /// Show what is sealed, pending, confirmed, parked and blocked, and what cannot be done.
     ///
     /// What cannot be read is an alarm, and the exit code is 3; the rest is shown all the same.
@@ -284,12 +298,18 @@ pub(crate) struct FsckOptions {
 
 #[derive(Subcommand)]
 pub(crate) enum KeysCommand {
-    /// Make the signing key, its public half and the digest key; never overwrites.
+    /// Make the signing key, its public half, the digest key and the screening key; never overwrites.
     ///
     /// The private key (mode 0400) is cosign's own encrypted file, so `cosign` can use it too. The
     /// password comes from the systemd credential `signing-key-password`, from --password-file or
     /// signing.password_file, from COSIGN_PASSWORD, or is asked for, in this order.
     Generate(GenerateOptions),
+    /// Make the key of the tokens in markers, where it is missing, or another one in its place.
+    ///
+    /// What screening takes out is replaced by a marker with a token, made of the value with this key: equal
+    /// values have equal tokens. All hosts of a client may share it, by copying the file. Run it as root, or
+    /// as the agent's user, and restart or reload the agent.
+    Screening(ScreeningKeyOptions),
     /// Show the key id (fingerprint) and the public key.
     Show(ShowKeyOptions),
     /// Sign with a new key from now on; the old one vouches for it in a signed bundle.
@@ -327,6 +347,29 @@ pub(crate) struct RotateOptions {
     /// The answer as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ScreenOptions {
+    /// What to look at; `-` for standard input.
+    #[arg(value_name = "FILE", required_unless_present = "rules")]
+    pub(crate) file: Option<PathBuf>,
+    /// List the rules with their actions, and what of gitleaks is left out.
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) rules: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ScreeningKeyOptions {
+    /// Destroy the key that is there, and make another one in its place.
+    ///
+    /// From then on nobody can tell by their markers which values that were taken out before are equal, or
+    /// try values against them. Nothing else is lost. Copies of the key are yours to destroy.
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Args)]

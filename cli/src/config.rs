@@ -43,6 +43,11 @@ pub(crate) fn look(config: &Path) -> (Option<Settings>, Checked) {
                     .iter()
                     .filter_map(|d| uploader::store_options(d, &settings).err())
                     .map(told)
+                    .chain(
+                        agent::screen_of(&settings.screening)
+                            .err()
+                            .map(|error| format!("[screening]: {:#}", anyhow::Error::from(error))),
+                    )
                     .collect(),
                 more_may_follow: false,
                 warnings: settings.warnings.clone(),

@@ -14,11 +14,12 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::arguments::{GenerateOptions, KeysCommand, ShowKeyOptions};
-use crate::{output, rotate_key};
+use crate::{output, rotate_key, screening_key};
 
 pub(crate) fn run(command: &KeysCommand, config: &Path) -> Result<ExitCode> {
     match command {
         KeysCommand::Generate(options) => generate(options, config),
+        KeysCommand::Screening(options) => screening_key::run(options, config),
         KeysCommand::Show(options) => show(options, config),
         KeysCommand::Rotate(options) => rotate_key::run(options, config),
     }
@@ -28,6 +29,7 @@ struct Files {
     key: PathBuf,
     public: PathBuf,
     digest: PathBuf,
+    screening: PathBuf,
     password_file: Option<PathBuf>,
 }
 
@@ -37,12 +39,15 @@ fn files(options: &GenerateOptions, config: &Path) -> Result<Files> {
         Some(key) => Files {
             public: key.with_extension("pub"),
             digest: key.with_file_name("digest.key"),
+            screening: key.with_file_name("screening.key"),
             key: key.clone(),
             password_file: options.password_file.clone(),
         },
         None => {
-            let signing = output::settings(config)?.signing;
+            let settings = output::settings(config)?;
+            let signing = settings.signing;
             Files {
+                screening: settings.screening.key,
                 key: signing.key,
                 public: signing.public_key,
                 digest: signing.digest_key,
@@ -73,10 +78,10 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
             .with_context(|| format!("removing {} again", files.key.display()))?;
         return Err(error);
     }
-    if files.digest.symlink_metadata().is_err() {
-        let secret = DigestKey::generate()?;
-        let text = Zeroizing::new(format!("{}\n", hex::encode(secret.expose())));
-        write_new(&files.digest, text.as_bytes(), 0o400)?;
+    for keyed in [&files.digest, &files.screening] {
+        if keyed.symlink_metadata().is_err() {
+            write_keyed(keyed)?;
+        }
     }
     println!(
         "private key  {} (mode 0400, encrypted)",
@@ -89,6 +94,10 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
     println!(
         "digest key   {} (mode 0400, for keyed digests)",
         files.digest.display()
+    );
+    println!(
+        "screening    {} (mode 0400, for the tokens in markers)",
+        files.screening.display()
     );
     println!("key id       {}", key.public().key_id());
     Ok(ExitCode::Ok)
@@ -107,6 +116,13 @@ pub(crate) fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<S
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes a new key for keyed digests: 32 random bytes in hexadecimal.
+pub(crate) fn write_keyed(path: &Path) -> Result<()> {
+    let secret = DigestKey::generate()?;
+    let text = Zeroizing::new(format!("{}\n", hex::encode(secret.expose())));
+    write_new(path, text.as_bytes(), 0o400)
 }
 
 /// Makes a file that was not there, with exactly this mode from its first moment, durable.

@@ -24,6 +24,8 @@ mod quarantine;
 mod report;
 mod reseal;
 mod rotate_key;
+mod screening;
+mod screening_key;
 mod selection;
 mod show;
 mod source;
@@ -73,6 +75,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
     match &arguments.command {
         Command::Keys(command) => keys::run(command, config),
         Command::Submit(options) => submit::run(options, config),
+        Command::Screen(options) => screening::run(options, config),
         Command::Status(options) => status::run(options, config),
         Command::Show(options) => show::run(options, config),
         Command::Verify(options) => verify::run(options),

@@ -43,6 +43,19 @@ pub struct ScreenedDocument {
     pub quarantine: Vec<String>,
 }
 
+/// What a rule speaks of in a document.
+#[derive(Debug, Clone)]
+pub struct FoundAt<'s> {
+    /// JSON pointer, after screening.
+    pub path: String,
+    /// The rule.
+    pub rule: &'s Rule,
+    /// How it had to be read.
+    pub found: crate::hit::Found,
+    /// How long the value is, in bytes.
+    pub length: usize,
+}
+
 impl Screen {
     /// Takes out of `document` what the rules say, until they find nothing more.
     pub fn redact_document(&self, document: &mut Value, key: &DigestKey) -> ScreenedDocument {
@@ -66,6 +79,50 @@ impl Screen {
         }
         screened.places = places(taken);
         screened
+    }
+
+    /// What every rule speaks of in `document`, those that leave it alone too, and where. The pointers
+    /// are as they would be after screening, so that none reveals a name.
+    #[must_use]
+    pub fn find_in_document(&self, document: &Value, key: &DigestKey) -> Vec<FoundAt<'_>> {
+        let layout = Layout::of(document);
+        let mut paths = Vec::with_capacity(layout.nodes);
+        self.paths(document, "", key, &mut paths);
+        let mut found = Vec::new();
+        for hit in self.find_bytes(&layout.text) {
+            for part in layout.parts_in(&hit.span) {
+                if part.is_number && hit.rule.keywords.is_empty() {
+                    continue;
+                }
+                found.push(FoundAt {
+                    path: paths[part.node].clone(),
+                    length: hit.span.end.min(part.span.end) - hit.span.start.max(part.span.start),
+                    rule: hit.rule,
+                    found: hit.found,
+                });
+            }
+        }
+        found
+    }
+
+    /// The pointer of each node, in the order of the layout.
+    fn paths(&self, value: &Value, path: &str, key: &DigestKey, paths: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let path = below(path, &self.redact(name, key).text);
+                    paths.push(path.clone());
+                    self.paths(value, &path, key, paths);
+                }
+            }
+            Value::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    self.paths(element, &format!("{path}/{index}"), key, paths);
+                }
+            }
+            Value::String(_) | Value::Number(_) => paths.push(path.to_owned()),
+            Value::Bool(_) | Value::Null => {}
+        }
     }
 
     fn cuts_of<'s>(&'s self, layout: &Layout, quarantine: &mut Vec<String>) -> Cuts<'s> {

@@ -23,7 +23,7 @@ mod stream;
 mod unwrap;
 mod wide;
 
-pub use document::{Place, ScreenedDocument};
+pub use document::{FoundAt, Place, ScreenedDocument};
 pub use engine::Screen;
 pub use gitleaks::{GITLEAKS_VERSION, LeftOut};
 pub use hit::{Found, Hit};

@@ -13,6 +13,7 @@ mod keys;
 mod permissions;
 mod probe;
 mod retention;
+mod screening;
 mod store;
 mod who;
 
@@ -86,7 +87,7 @@ pub(crate) fn run(options: &DoctorOptions, config: &Path) -> Result<ExitCode> {
         .build()?
         .block_on(of_stores(options, &settings, &delivered, now));
     checks.extend(stores);
-    checks.push(screening());
+    checks.extend(screening::check(&settings));
     tell(options, Some(&settings), now, &checks)?;
     Ok(Totals::of(&checks).exit_code())
 }
@@ -195,16 +196,6 @@ fn at(destination: &DestinationSettings) -> String {
         .endpoint
         .as_ref()
         .map_or_else(String::new, |endpoint| format!(" at {}", plain(endpoint)))
-}
-
-/// What is locked for years cannot be taken back.
-fn screening() -> Check {
-    Family("screening").warning(
-        "active",
-        "agent",
-        "free text is sealed as it is dropped: nothing looks for secrets or patients' data before",
-        "keep both out of what executors drop: docs/executors/README.md",
-    )
 }
 
 fn tell(

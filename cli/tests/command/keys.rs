@@ -12,7 +12,7 @@ fn opens(desk: &Desk, key: &str, password: &str) -> bool {
 }
 
 #[test]
-fn three_files_are_made_with_exact_modes_whatever_the_umask() {
+fn four_files_are_made_with_exact_modes_whatever_the_umask() {
     let desk = Desk::new();
     let password = desk.file("password", "a password\n", 0o400);
     let arguments = [
@@ -26,12 +26,18 @@ fn three_files_are_made_with_exact_modes_whatever_the_umask() {
         .expect(0, &["key id       sha256:", "evidence.pub"]);
     assert_eq!(
         desk.names("keys"),
-        ["digest.key", "evidence.key", "evidence.pub"]
+        [
+            "digest.key",
+            "evidence.key",
+            "evidence.pub",
+            "screening.key"
+        ]
     );
     for (name, mode) in [
         ("evidence.key", 0o400),
         ("evidence.pub", 0o644),
         ("digest.key", 0o400),
+        ("screening.key", 0o400),
     ] {
         assert_eq!(mode_of(&desk.path("keys").join(name)), mode, "{name}");
     }
@@ -47,6 +53,24 @@ fn three_files_are_made_with_exact_modes_whatever_the_umask() {
     let digest = fs::read_to_string(desk.path("keys/digest.key")).unwrap();
     assert_eq!(hex::decode(digest.trim_end()).unwrap().len(), 32);
     assert!(!said.out.contains(digest.trim_end()) && !said.out.contains("a password"));
+}
+
+#[test]
+fn the_screening_key_is_made_where_it_is_missing_and_replaced_only_on_request() {
+    let desk = Desk::new();
+    let read = || fs::read_to_string(desk.path("keys/screening.key")).unwrap();
+    fs::create_dir_all(desk.path("keys")).unwrap();
+    desk.run(&["keys", "screening"]).expect(0, &["0400"]);
+    assert_eq!(mode_of(&desk.path("keys/screening.key")), 0o400);
+    let first = read();
+    desk.run(&["keys", "screening"]).expect(3, &["--replace"]);
+    assert_eq!(read(), first);
+    let said = desk
+        .run(&["keys", "screening", "--replace"])
+        .expect(0, &["backups"]);
+    assert_ne!(read(), first);
+    assert!(!said.out.contains(first.trim()));
+    assert_eq!(hex::decode(read().trim_end()).unwrap().len(), 32);
 }
 
 #[test]

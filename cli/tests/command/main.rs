@@ -6,6 +6,7 @@ mod configuration;
 mod desk;
 mod keys;
 mod quarantine;
+mod screening;
 mod submit;
 mod usage;
 mod verify;

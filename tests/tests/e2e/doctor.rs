@@ -96,7 +96,7 @@ fn is_of_the_test_host(check: &Value) -> bool {
                 | ("permissions", "separation")
                 | ("drop", "group")
                 | ("clock", "service")
-                | ("screening", "active")
+                | ("screening", "key")
                 | ("retention", "default_rule")
                 | ("configuration", "warning")
                 | ("disk", "room")
