@@ -42,10 +42,11 @@ pub fn run(
             at: Timestamp::now(),
             began: Instant::now(),
         };
+        let mut totals = Totals::default();
         let mut agent = Agent::open(settings, system_clock())?;
         loop {
             let settings = agent.settings().clone();
-            agent = match serve(agent, &mut signals, since, &read).await? {
+            agent = match serve(agent, &mut signals, since, &mut totals, &read).await? {
                 End::Stopped => return Ok(()),
                 End::Replaced => Agent::open(settings, system_clock())?,
                 End::Reload(reload) => reload.open()?,
@@ -75,6 +76,7 @@ async fn serve(
     mut agent: Agent,
     signals: &mut Signals,
     since: Since,
+    totals: &mut Totals,
     read: &impl Fn() -> Result<Settings, ConfigError>,
 ) -> anyhow::Result<End> {
     let (hint, mut hints) = mpsc::channel(1);
@@ -102,7 +104,6 @@ async fn serve(
     }
     let rescan = Duration::from_secs(agent.settings().drop.rescan_secs);
     let failures = host::failure::own_folder();
-    let mut totals = Totals::default();
     let mut status_shown = Instant::now();
     let mut metrics = Metrics::new(agent.settings(), since.at);
     host::notify::ready();

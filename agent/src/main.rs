@@ -23,8 +23,11 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{NAME}: {error:#}");
-            tracing::error!(state = "stopped", "{error:#}");
+            if tracing::dispatcher::has_been_set() {
+                tracing::error!(state = "stopped", "{error:#}");
+            } else {
+                eprintln!("{NAME}: {error:#}");
+            }
             ExitCode::from(1)
         }
     }

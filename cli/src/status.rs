@@ -63,8 +63,8 @@ struct Told {
     /// Since when; absent when `status` sees it.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
-    /// `stalled`, `left`, `custody`, `not_watching`, `start_failed` (agent); `database`, `outbox`,
-    /// `receipts`, `not_watching`, `start_failed` (uploader); `no_room`, `read_only`, `unreadable`
+    /// `stalled`, `left`, `custody`, `not_watching`, `start_failed`, `reload_refused`, `failing` (agent); `database`, `outbox`,
+    /// `receipts`, `not_watching`, `start_failed`, `reload_refused`, `failing` (uploader); `no_room`, `read_only`, `unreadable`
     /// (status).
     code: String,
     /// In words.
@@ -114,6 +114,7 @@ fn look(settings: &Settings) -> Result<Status> {
     let paths = &settings.paths;
     let mut alarms = told("agent", &paths.spool.join(AGENT_LOCK));
     alarms.extend(told("uploader", &paths.delivery.join(UPLOADER_LOCK)));
+    alarms.extend(["agent", "uploader"].into_iter().filter_map(failing));
     alarms.extend(disks(settings));
     let interval = settings.agent.custody_interval_secs;
     let interval = SignedDuration::from_secs(i64::try_from(interval).unwrap_or(i64::MAX));
@@ -191,6 +192,23 @@ fn told(by: &'static str, lock: &Path) -> Vec<Told> {
             UNREADABLE,
             format!("{} cannot be read: {error}", lock.display()),
         )],
+    }
+}
+
+/// The row of failures that a service is in, as its unit's alarm noted it.
+fn failing(by: &'static str) -> Option<Told> {
+    let unit = format!("msp-evidence-{by}");
+    match host::failure::standing(&host::failure::folder_of(&unit)) {
+        Ok(failure) => failure.map(|failure| Told {
+            by,
+            since: Some(failure.first_at),
+            code: "failing".to_owned(),
+            message: failure.words(&unit),
+        }),
+        Err(error) => Some(Told::seen(
+            UNREADABLE,
+            format!("whether {unit} failed cannot be read: {error}"),
+        )),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod report;
 pub mod screening;
 pub mod sealing;
 pub mod servers;
+pub mod sts;
 pub mod tls;
 pub mod tmpfs;
 pub mod tools;

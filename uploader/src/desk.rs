@@ -140,7 +140,7 @@ impl Desk {
                         hinted_while_scanning = true;
                     }
                 }
-                () = status.due() => status.show(&self.places.delivery),
+                () = status.due() => status.show(&self.places.delivery, &self.instance),
                 () = self.metrics.due() => self.metrics.keep(),
             }
         }
@@ -302,7 +302,7 @@ impl StatusLine {
         }
     }
 
-    fn show(&mut self, delivery: &Path) {
+    fn show(&mut self, delivery: &Path, instance: &InstanceLock) {
         self.not_before = Instant::now() + STATUS_EVERY;
         self.at_latest = Instant::now() + STATUS_AT_LEAST_EVERY;
         let now = Timestamp::now();
@@ -310,7 +310,7 @@ impl StatusLine {
             Reader::open(delivery).and_then(|reader| reader.map(|r| r.summary(now)).transpose());
         // Without a summary systemd keeps the line before; the scan alarms about the database.
         if let Ok(Some(summary)) = read {
-            let line = status::line(&summary, now);
+            let line = status::with_alarms(&instance.alarms(), status::line(&summary, now));
             if line != self.shown {
                 host::notify::status(&line);
                 self.shown = line;

@@ -1,6 +1,7 @@
 //! One honest line for `systemctl status`.
 
 use host::age::between;
+use host::alarm::Alarm;
 use jiff::Timestamp;
 
 use crate::delivery::{DestinationSummary, Summary};
@@ -23,6 +24,15 @@ pub fn line(summary: &Summary, now: Timestamp) -> String {
         ));
     }
     parts.join("; ")
+}
+
+/// The same after what the uploader itself cannot do.
+pub(crate) fn with_alarms(alarms: &[Alarm], line: String) -> String {
+    if alarms.is_empty() {
+        return line;
+    }
+    let codes: Vec<&str> = alarms.iter().map(|alarm| &*alarm.code).collect();
+    format!("ALARM {}; {line}", codes.join(", "))
 }
 
 fn of_destination(d: &DestinationSummary, now: Timestamp) -> String {
@@ -198,6 +208,21 @@ mod tests {
             line(&summary, at(0)),
             "primary: retired (the contract ended), 4 given up, 7 confirmed"
         );
+    }
+
+    #[test]
+    fn what_the_uploader_cannot_do_comes_first() {
+        let alarm = |code: &str| Alarm {
+            code: code.to_owned(),
+            since: at(0),
+            message: "words".to_owned(),
+        };
+        let alarms = [alarm("database"), alarm("reload_refused")];
+        assert_eq!(
+            with_alarms(&alarms, "main: 0 pending".to_owned()),
+            "ALARM database, reload_refused; main: 0 pending"
+        );
+        assert_eq!(with_alarms(&[], "line".to_owned()), "line");
     }
 
     #[test]

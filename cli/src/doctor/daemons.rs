@@ -39,6 +39,7 @@ pub(crate) fn look(settings: &Settings, root: &Path) -> Vec<Check> {
                 "run this as root",
             )),
         }
+        checks.extend(failing(unit, &root.join("run").join(unit)));
         checks.push(unit_file(unit, root));
     }
     checks
@@ -61,6 +62,26 @@ fn running(unit: &str, lock: &Path) -> Check {
         "it does not run",
         format!("systemctl start {unit}; why it ended: journalctl -u {unit} -n 50"),
     )
+}
+
+/// The row of failures that it is in, as its unit's alarm noted it.
+fn failing(unit: &str, folder: &Path) -> Option<Check> {
+    match host::failure::standing(folder) {
+        Ok(failure) => failure.map(|failure| {
+            FAMILY.problem(
+                "failing",
+                unit,
+                failure.words(unit),
+                format!("what the journal says: journalctl -u {unit} -p err -n 50; it is started again by itself"),
+            )
+        }),
+        Err(error) => Some(FAMILY.unchecked(
+            "failing",
+            unit,
+            format!("{}: {error}", folder.display()),
+            "run this as root",
+        )),
+    }
 }
 
 /// What it said last of itself.
@@ -244,6 +265,26 @@ mod tests {
                 ("unit", uploader.to_owned(), Verdict::Warning),
             ]
         );
+        let marker = root.path().join("run").join(agent);
+        fs::create_dir_all(&marker).unwrap();
+        let text = r#"{"first_at":"2026-11-21T10:00:00Z","last_at":"2026-11-21T10:01:00Z","count":3,
+            "how":"exit-code 1","invocation":"a","alarmed_at":"2026-11-21T10:00:00Z"}"#;
+        fs::write(marker.join("failed.json"), text).unwrap();
+        let failing = look(&settings, root.path());
+        let failing = failing
+            .iter()
+            .find(|check| check.check == "failing")
+            .unwrap();
+        assert_eq!(
+            (failing.verdict, &failing.subject),
+            (Verdict::Problem, &agent.to_owned())
+        );
+        assert!(
+            failing.found.contains("failed 3 times since"),
+            "{}",
+            failing.found
+        );
+        fs::remove_dir_all(&marker).unwrap();
         let nothing = tempfile::tempdir().unwrap();
         let units = findings(&settings, nothing.path());
         assert_eq!(

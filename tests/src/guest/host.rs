@@ -182,7 +182,7 @@ impl Host {
         let status = self.status();
         let number = |pointer| status.pointer(pointer).and_then(Value::as_u64);
         let sealed = number("/spool/sealed_bundles");
-        sealed >= Some(self.dropped.len() as u64)
+        number("/spool/sealed_incidents") >= Some(self.dropped.len() as u64)
             && sealed == number("/spool/confirmed_bundles")
             && number("/pending") == Some(0)
             && self.guest.sh("ls /var/lib/msp/drop").is_empty()

@@ -8,8 +8,7 @@ use aws_sdk_s3::config::Credentials;
 use serde_json::Value;
 use tests::clinic::{BUCKET, Clinic, Place};
 use tests::servers::{Kind, Server};
-
-use crate::stolen::writer_policy;
+use tests::sts::{self, writer_policy};
 
 /// What the daemon's credentials file then has.
 fn use_credentials(clinic: &Clinic, credentials: &Credentials) {
@@ -58,7 +57,7 @@ fn doctor_finds_nothing_missing_for_the_shipped_writer_policy_and_names_what_is_
     runtime.block_on(server.make_bucket(BUCKET));
     let clinic = Clinic::at(&[Place::server("main", &server)]);
     // The clinic's prefix is part of what the policy calls the client.
-    let of = |host: &str| crate::sts::session(&server, &writer_policy(BUCKET, "p/clinic-a", host));
+    let of = |host: &str| sts::session(&server, &writer_policy(BUCKET, "p/clinic-a", host));
     use_credentials(&clinic, &of("host-1"));
     assert_eq!(findings(&clinic), Vec::<String>::new());
     use_credentials(&clinic, &of("host-2"));

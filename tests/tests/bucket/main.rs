@@ -5,6 +5,5 @@ mod create;
 mod doctor;
 mod policies;
 mod stolen;
-mod sts;
 mod templates;
 mod workbench;

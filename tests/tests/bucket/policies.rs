@@ -114,7 +114,7 @@ fn both_templates_and_the_policy_for_minio_mean_the_same() {
     let output = compare(&resolve());
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
 
-    let minio: Value = serde_json::from_str(&crate::stolen::writer_policy(
+    let minio: Value = serde_json::from_str(&tests::sts::writer_policy(
         "example-evidence",
         "clinic-012",
         "srv-1",

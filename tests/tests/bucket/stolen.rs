@@ -22,7 +22,7 @@ use destination::{Destination as _, Lock, PutRequest, S3Destination, S3Options};
 use evidence::digest::Sha256;
 use jiff::{SignedDuration, Timestamp};
 use tests::servers::{Kind, REGION, Server};
-use tests::tools::workspace_root;
+use tests::sts;
 
 const BUCKET: &str = "example-evidence";
 const CLIENT: &str = "clinic-012";
@@ -32,19 +32,9 @@ const ARTIFACT: &str =
     "clinic-012/srv-1/01JD0000000000000000000000/2026/11/21/EB-20261121-0001/artifacts/00/disk.img";
 const SIX_YEARS_DAYS: i32 = 2192;
 
-/// The policy that is shipped for MinIO, of this host.
-pub(crate) fn writer_policy(bucket: &str, client: &str, host: &str) -> String {
-    let path = workspace_root().join("packaging/bucket/minio/writer-policy.json");
-    fs::read_to_string(path)
-        .unwrap()
-        .replace("BUCKET", bucket)
-        .replace("CLIENT", client)
-        .replace("HOST", host)
-}
-
 /// A session that may do what the shipped policy allows.
 fn session(server: &Server) -> Credentials {
-    crate::sts::session(server, &writer_policy(BUCKET, CLIENT, HOST))
+    sts::session(server, &sts::writer_policy(BUCKET, CLIENT, HOST))
 }
 
 fn client(server: &Server, credentials: Credentials) -> Client {

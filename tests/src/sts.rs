@@ -11,10 +11,30 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use jiff::Timestamp;
-use tests::servers::{REGION, Server};
+
+use crate::servers::{REGION, Server};
+use crate::tools::workspace_root;
+
+/// The policy of an uploader that is shipped for MinIO, of this host.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn writer_policy(bucket: &str, client: &str, host: &str) -> String {
+    let path = workspace_root().join("packaging/bucket/minio/writer-policy.json");
+    std::fs::read_to_string(path)
+        .unwrap()
+        .replace("BUCKET", bucket)
+        .replace("CLIENT", client)
+        .replace("HOST", host)
+}
 
 /// Credentials that may do what `policy` allows.
-pub(crate) fn session(server: &Server, policy: &str) -> Credentials {
+///
+/// # Panics
+/// When the server gives none.
+#[must_use]
+pub fn session(server: &Server, policy: &str) -> Credentials {
     let (access_key, secret_key) = server.credentials();
     let identity = Identity::from(Credentials::new(access_key, secret_key, None, None, "root"));
     let body = format!(

@@ -1,0 +1,5 @@
+//! Installed, in guests that boot: Debian 11, 12 and 13 with a real systemd.
+
+mod inside;
+mod score;
+mod services;
