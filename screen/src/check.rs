@@ -139,8 +139,12 @@ pub(crate) fn phone(text: &[u8], value: Range<usize>) -> bool {
 
 /// A number with a country's code: 8 to 15 digits (ITU-T E.164), and no offset of a time zone.
 pub(crate) fn international(text: &[u8], value: Range<usize>) -> bool {
-    let digits = digits(&text[value.clone()]).len();
-    (9..=15).contains(&digits) && stands_alone(text, &value)
+    let number = &text[value.clone()];
+    let digits = digits(number).len();
+    // One point and nothing else is a decimal number, such as the monotonic part of Go's times.
+    let others = number[1..].iter().filter(|b| !b.is_ascii_digit());
+    let is_decimal = others.eq([&b'.']);
+    (9..=15).contains(&digits) && !is_decimal && stands_alone(text, &value)
 }
 
 /// Something that stands alone.
@@ -177,6 +181,10 @@ const UNIT_SUFFIXES: [&str; 11] = [
     "slice",
     "scope",
 ];
+/// What files are called that have an @ in their names: `logo@2x.png`.
+const FILE_SUFFIXES: [&str; 10] = [
+    "png", "jpg", "jpeg", "gif", "svg", "webp", "json", "yaml", "yml", "conf",
+];
 
 /// An address of a person: no template unit, no machine's own, no place of scp.
 pub(crate) fn email(text: &[u8], value: Range<usize>) -> bool {
@@ -188,8 +196,12 @@ pub(crate) fn email(text: &[u8], value: Range<usize>) -> bool {
     let is_place = text[value.end..].starts_with(b":/") || text[value.end..].starts_with(b":~");
     !MACHINE_USERS.contains(&user)
         && !UNIT_SUFFIXES.contains(&suffix)
+        && !FILE_SUFFIXES.contains(&suffix)
         && !is_place
         && !user.contains("..")
+        && !["ssh://", "sftp://", "rsync://"]
+            .iter()
+            .any(|scheme| ends_with_ignoring_case(&text[..value.start], scheme.as_bytes()))
         // A message's id is made by a machine (RFC 5322 section 3.6.4).
         && !ends_with_ignoring_case(&text[..value.start], b"message-id=<")
         && !ends_with_ignoring_case(&text[..value.start], b"message-id: <")
@@ -265,15 +277,33 @@ const NO_SECRETS: [&str; 62] = [
     "yes",
 ];
 
+/// How programs name a secret without saying it.
+const VARIABLES: [&str; 8] = [
+    "[redacted",
+    "os.environ",
+    "process.env",
+    "getenv",
+    "env.",
+    "env[",
+    "vault:",
+    "secretsmanager",
+];
+
 /// Not a place-holder, a variable, or what happened to a password.
 pub(crate) fn secret(text: &[u8], value: Range<usize>) -> bool {
+    let before = &text[..value.start];
+    // nslcd names the request that it serves, and the user: `<passwd="backup">`.
+    if before.ends_with(b"<passwd=\"") || before.ends_with(b"<passwd=\\\"") {
+        return false;
+    }
     let secret = &text[value];
     let lower = String::from_utf8_lossy(secret).to_lowercase();
     let trimmed = lower.trim_matches(|c: char| !c.is_alphanumeric());
     let all_same = secret.iter().all(|b| *b == secret[0]);
-    let is_variable = lower.starts_with(['$', '<', '{', '%', '/', '~'])
-        || lower.starts_with("${")
-        || lower.starts_with("[redacted");
+    let is_variable = lower.ends_with(':')
+        || lower.starts_with(['$', '<', '{', '%', '/', '~'])
+        || VARIABLES.iter().any(|start| lower.starts_with(start))
+        || (lower.contains("no_log") && lower.starts_with("value_specified"));
     !(NO_SECRETS.contains(&trimmed) || trimmed.is_empty() || all_same || is_variable)
 }
 
@@ -373,10 +403,7 @@ pub(crate) fn name(text: &[u8], value: Range<usize>) -> bool {
         .filter(|word| !word.is_empty())
         .peekable();
     // `name: backup.service` and `name=db_main` go on with what no name does.
-    let goes_on = matches!(
-        after(text, &value),
-        Some(b'_' | b'/' | b'(' | b'=' | b'0'..=b'9')
-    );
+    let goes_on = matches!(after(text, &value), Some(b'_' | b'(' | b'=' | b'0'..=b'9'));
     words.peek().is_some() && !goes_on && !words.any(|word| NO_NAMES.contains(&word))
 }
 

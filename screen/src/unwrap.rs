@@ -133,6 +133,41 @@ fn escape(text: &[u8]) -> Option<(Decoded, usize)> {
     Some((Decoded::Byte(byte), 2))
 }
 
+/// Whether a line is surely not the rest of the one before it: a log's next entry begins with a time or
+/// a bracket, and `name=` or `name:` begins a field.
+fn begins_entry(line: &[u8]) -> bool {
+    let line = line.strip_prefix(b"\"").unwrap_or(line);
+    let shape = |length: usize| -> Vec<u8> {
+        let shape = line.iter().take(length).map(|b| match b {
+            b'0'..=b'9' => b'9',
+            b'A'..=b'Z' => b'A',
+            b'a'..=b'z' => b'a',
+            other => *other,
+        });
+        shape.collect()
+    };
+    if matches!(
+        line.first(),
+        None | Some(b'[' | b'{' | b'<' | b'#' | b'\n' | b'\r')
+    ) || [&b"9999-99-99"[..], b"9999/99/99", b"99/Aaa/99", b"99:99:99"]
+        .iter()
+        .any(|time| shape(time.len()) == **time)
+        || matches!(&shape(6)[..], b"Aaa 99" | b"Aaa  9")
+    {
+        return true;
+    }
+    let name = line
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        .count();
+    name > 0
+        && match &line[name..] {
+            [b'=', next, ..] => next.is_ascii_graphic() && *next != b'=',
+            [b':', b' ', ..] | [b'"', b':', ..] => true,
+            _ => false,
+        }
+}
+
 /// Lines joined to one, as a terminal or an editor may have broken them; `None` if it is one line.
 pub(crate) fn joined(text: &[u8]) -> Option<Reading> {
     let mut reading: Option<Reading> = None;
@@ -140,6 +175,10 @@ pub(crate) fn joined(text: &[u8]) -> Option<Reading> {
     let mut at = 0;
     while let Some(next) = text[at..].iter().position(|b| *b == b'\n') {
         let line_break = at + next;
+        if begins_entry(&text[line_break + 1..]) {
+            at = line_break + 1;
+            continue;
+        }
         let mut end = line_break;
         for wanted in [b'\r', b'\\'] {
             if end > copied && text[end - 1] == wanted {
@@ -266,6 +305,15 @@ mod tests {
         assert_eq!(reading.place(&(1..4)), 1..10);
         assert!(reading.is_joined(&(1..4)) && !reading.is_joined(&(0..2)));
         assert!(joined(b"one line").is_none());
+        for next in [
+            "2026-11-21 10:00 next",
+            "Nov 21 10:00:00 host",
+            "[warn] x",
+            "\"name\": 1",
+            "password=x",
+        ] {
+            assert!(joined(format!("a\n{next}").as_bytes()).is_none(), "{next}");
+        }
     }
 
     #[test]
