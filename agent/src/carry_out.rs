@@ -1,5 +1,5 @@
-//! Requests carried out: those that only change the spool by [`crate::requests`], a reseal here and a
-//! rotation by [`crate::rotation`], since they also seal.
+//! Requests carried out: those that only change the spool by [`crate::requests`], a reseal here, a
+//! rotation by [`crate::rotation`] and a probe by [`crate::probe`], since they also seal.
 
 use evidence::handover::{Action, Request};
 use jiff::Timestamp;
@@ -58,6 +58,7 @@ impl Agent {
         match done {
             Done::Elsewhere(request) => match request.action {
                 Action::Rotate { .. } => self.rotate(&request, now),
+                Action::Probe { .. } => self.probe(&request, now),
                 _ => self.reseal(&request, now),
             },
             other => Ok(other),

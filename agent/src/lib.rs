@@ -17,6 +17,7 @@ mod lost_spool;
 mod metrics;
 mod own_bundle;
 mod pass;
+mod probe;
 mod prune;
 mod publish;
 mod quarantine;

@@ -1,4 +1,4 @@
-//! Bundles in which the agent speaks for itself: custody, rotation. They are sealed and committed like
+//! Bundles in which the agent speaks for itself: custody, rotation, probes. They are sealed and committed like
 //! incidents, and published the same way; only no drop stands behind them.
 
 use evidence::bundle::{BundleId, Draft, Kind, SealError, object_path};
@@ -23,6 +23,15 @@ pub(crate) enum OwnError {
 impl From<spool::SpoolError> for OwnError {
     fn from(error: spool::SpoolError) -> Self {
         Self::Agent(error.into())
+    }
+}
+
+impl From<OwnError> for AgentError {
+    fn from(error: OwnError) -> Self {
+        match error {
+            OwnError::Seal(error) => Self::Seal(error),
+            OwnError::Agent(error) => error,
+        }
     }
 }
 

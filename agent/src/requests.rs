@@ -158,7 +158,9 @@ impl Requests {
                 let (id, since) = (destination_id.clone(), *since);
                 self.backfill(&request, &id, since, settings, spool, publisher, keys, now)
             }
-            Action::Reseal { .. } | Action::Rotate { .. } => Ok(Done::Elsewhere(Box::new(request))),
+            Action::Reseal { .. } | Action::Rotate { .. } | Action::Probe { .. } => {
+                Ok(Done::Elsewhere(Box::new(request)))
+            }
         }
     }
 

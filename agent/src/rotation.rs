@@ -18,7 +18,6 @@ use spool::Group;
 
 use crate::AgentError;
 use crate::keys::open_next;
-use crate::own_bundle::OwnError;
 use crate::pass::Agent;
 use crate::requests::{self, Done};
 
@@ -66,11 +65,7 @@ impl Agent {
                 .clone()
                 .unwrap_or_else(|| request.requested_by.to_string()),
         };
-        let new = match self.seal_own(Kind::Rotation, RotationBody { rotation }, now) {
-            Ok(new) => new,
-            Err(OwnError::Seal(error)) => return Err(AgentError::Seal(error)),
-            Err(OwnError::Agent(error)) => return Err(error),
-        };
+        let new = self.seal_own(Kind::Rotation, RotationBody { rotation }, now)?;
         let (id, sequence) = (new.sealed.bundle_id, new.sealed.position.sequence);
         let details = Map::from_iter([
             ("bundle_id".to_owned(), id.to_string().into()),

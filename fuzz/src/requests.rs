@@ -24,6 +24,7 @@ pub fn holds(bytes: &[u8]) {
             reason_holds(reason);
         }
         Action::Backfill { destination_id, .. } => assert!(is_one_name(destination_id)),
+        Action::Probe { reason } => reason_holds(reason),
         Action::Reseal {
             chain_id,
             bundle_id,

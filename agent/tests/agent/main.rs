@@ -7,6 +7,7 @@ mod custody;
 mod folder;
 mod hostile_drops;
 mod hostile_receipts;
+mod probe;
 mod pruning;
 mod races;
 mod receipts;

@@ -76,6 +76,11 @@ pub enum Action {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         by: Option<String>,
     },
+    /// Seal a probe: a bundle that attests nothing and shows that the way to the stores works.
+    Probe {
+        /// Why, in the operator's words.
+        reason: String,
+    },
 }
 
 impl Action {
@@ -87,6 +92,7 @@ impl Action {
             Self::Backfill { .. } => "backfill",
             Self::Reseal { .. } => "reseal",
             Self::Rotate { .. } => "rotate",
+            Self::Probe { .. } => "probe",
         }
     }
 }
@@ -177,6 +183,7 @@ impl Request {
                 check_text("reason", reason)?;
             }
             Action::Backfill { destination_id, .. } => check_destination(destination_id)?,
+            Action::Probe { reason } => check_text("reason", reason)?,
             Action::Rotate {
                 to_key_id,
                 reason,
@@ -412,6 +419,16 @@ mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_probe_says_in_one_line_why_it_is_sealed() {
+        let probe = |reason: &str| Action::Probe {
+            reason: reason.to_owned(),
+        };
+        assert!(parse(probe("set-up")).is_ok());
+        assert!(parse(probe("")).is_err());
+        assert!(parse(probe("two\nlines")).is_err());
     }
 
     #[test]
