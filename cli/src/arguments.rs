@@ -9,6 +9,7 @@ use crate::hold::{ExtendOptions, HoldOptions};
 use crate::list::ListOptions;
 use crate::pull::PullOptions;
 use crate::report::ReportOptions;
+use crate::setup::SetupOptions;
 
 /// Tamper-evident evidence of automatic remediation: for engineers and for auditors.
 ///
@@ -30,6 +31,24 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Set this host up: configuration, keys, credentials, bucket, services, and a probe to show it works.
+    ///
+    /// At a terminal it asks what no flag says; with --yes or --json it asks nothing. Every step says what
+    /// was done; nothing that is there is overwritten, so run it again and it goes on where it was. The
+    /// signing key's password is made unless --password-file gives one. Where systemd can, secrets are kept
+    /// as its credentials in /etc/msp/credentials, encrypted for this machine (systemd 250 or later).
+    /// With a --config elsewhere, keys and secrets lie beside it and no service is started.
+    ///
+    /// The probe is one bundle that is sealed, stored and LOCKED as evidence is, for the configured
+    /// retention, and counts as none. It is said before until when, and it needs --probe or --yes, or your
+    /// word. Run it as root.
+    ///
+    /// Exit codes: 0 nothing of it remains; 1 wrong usage, or a configuration that says otherwise: nothing
+    /// was done; 3 something failed or remains: the steps say what, and what to do.
+    ///
+    /// Example: msp-evidence setup --client-id clinic-012 --bucket clinic-012-evidence --region us-east-1
+    /// --s3-credentials ./aws-credentials --yes
+    Setup(Box<SetupOptions>),
     /// Make or show the signing key.
     #[command(subcommand)]
     Keys(KeysCommand),

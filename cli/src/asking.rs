@@ -1,6 +1,6 @@
 //! Asking the agent, the only writer of its spool, by a file; and waiting a while for its answer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -19,8 +19,17 @@ use crate::output::{self, Misuse, plain};
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Asks, prints the answer, and says how it ended: done, refused, or not answered yet.
-pub(crate) fn ask(settings: &Settings, action: Action, json: bool) -> Result<ExitCode> {
+/// The agent's answer, or where the request waits for it.
+pub(crate) enum Asked {
+    Answered(Answer),
+    Waits(PathBuf),
+}
+
+/// Asks, and waits a while.
+///
+/// # Errors
+/// When nothing could be asked.
+pub(crate) fn send(settings: &Settings, action: Action) -> Result<Asked> {
     let folder = &settings.paths.requests;
     let request = Request {
         request_version: 1,
@@ -36,13 +45,22 @@ pub(crate) fn ask(settings: &Settings, action: Action, json: bool) -> Result<Exi
     }
     let answer = as_owner_of(folder, || put_and_wait(folder, &request))?
         .with_context(|| format!("in {}", folder.display()))?;
-    let Some(answer) = answer else {
-        eprintln!(
-            "msp-evidence: the agent has not answered; the request stays in {} and is carried out \
-             when it runs",
-            folder.join(name(&request, REQUEST_SUFFIX)).display()
-        );
-        return Ok(ExitCode::CouldNotCheck);
+    let waits = || Asked::Waits(folder.join(name(&request, REQUEST_SUFFIX)));
+    Ok(answer.map_or_else(waits, Asked::Answered))
+}
+
+/// Asks, prints the answer, and says how it ended: done, refused, or not answered yet.
+pub(crate) fn ask(settings: &Settings, action: Action, json: bool) -> Result<ExitCode> {
+    let answer = match send(settings, action)? {
+        Asked::Answered(answer) => answer,
+        Asked::Waits(file) => {
+            eprintln!(
+                "msp-evidence: the agent has not answered; the request stays in {} and is carried out \
+                 when it runs",
+                file.display()
+            );
+            return Ok(ExitCode::CouldNotCheck);
+        }
     };
     if json {
         output::json(&answer)?;

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use destination::{Destination as _, Preflight, S3Destination};
+use destination::{Destination as _, Failure, Preflight, S3Destination, S3Options};
 use host::config::{DestinationSettings, Settings};
 use host::exit::ExitCode;
 use serde_json::{Value, json};
 
 use crate::arguments::{BucketCheckOptions, BucketCommand};
 use crate::output::{self, Misuse, plain};
-use crate::{conformance, create};
+use crate::{conformance, create, credential};
 
 /// A clock so far from the store's makes signatures fail (S3 allows 15 minutes).
 const OFFSET_WARNED_MS: i64 = 60_000;
@@ -47,15 +47,13 @@ async fn check_all(
     chosen: &[&DestinationSettings],
     options: &BucketCheckOptions,
 ) -> Result<ExitCode> {
+    let handed = credential::of_uploader()?;
     let mut worst = ExitCode::Ok;
     let mut reports = Vec::new();
     for destination in chosen {
-        let store = S3Destination::connect(uploader::store_options(destination, settings)?).await;
-        // The SDK learns a skewed clock from the first refusal.
-        let result = match store.preflight().await {
-            Err(failure) if failure.class == destination::Class::Clock => store.preflight().await,
-            other => other,
-        };
+        let mut store = uploader::store_options(destination, settings)?;
+        credential::lend(&mut store, handed.as_ref());
+        let result = look(store).await;
         let (report, code) = match result {
             Ok(preflight) => judge(destination, &preflight),
             Err(failure) => (
@@ -76,6 +74,16 @@ async fn check_all(
         output::json(&reports)?;
     }
     Ok(worst)
+}
+
+/// The uploader's preflight.
+pub(crate) async fn look(store: S3Options) -> Result<Preflight, Failure> {
+    let store = S3Destination::connect(store).await;
+    // The SDK learns a skewed clock from the first refusal.
+    match store.preflight().await {
+        Err(failure) if failure.class == destination::Class::Clock => store.preflight().await,
+        other => other,
+    }
 }
 
 fn judge(destination: &DestinationSettings, found: &Preflight) -> (Value, ExitCode) {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use destination::{Failure, S3Destination, S3Options, Setting, Standing};
+use host::config::Settings;
 use host::exit::ExitCode;
 use serde::Serialize;
 use serde_json::Value;
@@ -19,10 +20,10 @@ use crate::output::{self, Misuse, agreed, plain};
 
 /// The documented form of `bucket create --json`.
 #[derive(Serialize)]
-struct Report {
+pub(crate) struct Report {
     bucket: String,
     /// `would_create`, `created`, `completed` (it existed and was empty), `in_use` or `unlockable`.
-    outcome: &'static str,
+    pub(crate) outcome: &'static str,
     settings: Vec<Told>,
     /// The policy that is or would be attached.
     policy: Option<Value>,
@@ -42,6 +43,24 @@ pub(crate) fn run(options: &BucketCreateOptions, config: &Path) -> Result<ExitCo
     let settings = output::settings(config)?;
     let chosen = chosen(options.destination.as_deref(), &settings)?;
     let store = uploader::store_options(chosen, &settings)?;
+    let Some((report, code)) = make(options, &settings, store)? else {
+        eprintln!("msp-evidence: not agreed, so nothing was sent");
+        return Ok(ExitCode::Usage);
+    };
+    if options.json {
+        output::json(&report)?;
+    } else {
+        print(&report);
+    }
+    Ok(code)
+}
+
+/// Says what it is going to do, asks, and does it; `None` when it was not agreed.
+pub(crate) fn make(
+    options: &BucketCreateOptions,
+    settings: &Settings,
+    store: S3Options,
+) -> Result<Option<(Report, ExitCode)>> {
     let days = settings.retention.days;
     let policy = policy_for(options, &store, days)?;
     let wanted = wanted(options, &store, days, policy.as_ref());
@@ -49,19 +68,13 @@ pub(crate) fn run(options: &BucketCreateOptions, config: &Path) -> Result<ExitCo
     explain(&store, &wanted, policy.is_some());
     let asks = !options.dry_run && !options.yes;
     if asks && !agreed()? {
-        eprintln!("msp-evidence: not agreed, so nothing was sent");
-        return Ok(ExitCode::Usage);
+        return Ok(None);
     }
-    let (report, code) = tokio::runtime::Builder::new_current_thread()
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(create(options, store, &wanted, policy))?;
-    if options.json {
-        output::json(&report)?;
-    } else {
-        print(&report);
-    }
-    Ok(code)
+        .block_on(create(options, store, &wanted, policy))
+        .map(Some)
 }
 
 /// The policy, where it binds those who have permissions: on AWS.

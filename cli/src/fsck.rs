@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::arguments::FsckOptions;
+use crate::credential;
 use crate::output::{self, Misuse, plain};
 
 /// The documented form of `fsck --json`.
@@ -86,8 +87,11 @@ pub(crate) fn run(options: &FsckOptions, config: &Path) -> Result<ExitCode> {
 
 async fn ask_buckets(settings: &Settings, look: &Look<'_>, report: &mut Report) -> Result<()> {
     let shows_progress = std::io::stderr().is_terminal();
+    let handed = credential::of_uploader()?;
     for destination in &settings.destinations {
-        let store = S3Destination::connect(uploader::store_options(destination, settings)?).await;
+        let mut options = uploader::store_options(destination, settings)?;
+        credential::lend(&mut options, handed.as_ref());
+        let store = S3Destination::connect(options).await;
         fsck::check_bucket(
             look,
             &destination.destination_id,
@@ -165,11 +169,13 @@ fn rebuild(settings: &Settings, keys: &HostKeys, options: &FsckOptions) -> Resul
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let handed = credential::of_uploader()?;
     let rebuilt = runtime.block_on(async {
         let mut places = Vec::new();
         for destination in &settings.destinations {
             if !options.without_buckets {
-                let options = uploader::store_options(destination, settings)?;
+                let mut options = uploader::store_options(destination, settings)?;
+                credential::lend(&mut options, handed.as_ref());
                 let store = Arc::new(S3Destination::connect(options).await);
                 places.push((destination.prefix.clone(), store));
             }

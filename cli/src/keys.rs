@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::arguments::{GenerateOptions, KeysCommand, ShowKeyOptions};
-use crate::{output, rotate_key, screening_key};
+use crate::{credential, output, rotate_key, screening_key};
 
 pub(crate) fn run(command: &KeysCommand, config: &Path) -> Result<ExitCode> {
     match command {
@@ -69,15 +69,7 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
         }
     }
     let password = password(files.password_file.as_deref(), true)?;
-    let (key, text) = PrivateKey::generate(password.as_bytes())?;
-    write_new(&files.key, text.as_bytes(), 0o400)?;
-    if let Err(error) = write_new(&files.public, key.public().to_pem().as_bytes(), 0o644) {
-        // Nothing can have been signed with the key yet, and half a pair stands in the way of the
-        // next attempt.
-        fs::remove_file(&files.key)
-            .with_context(|| format!("removing {} again", files.key.display()))?;
-        return Err(error);
-    }
+    let public = make_pair(&files.key, &files.public, &password)?;
     for keyed in [&files.digest, &files.screening] {
         if keyed.symlink_metadata().is_err() {
             write_keyed(keyed)?;
@@ -99,12 +91,30 @@ fn generate(options: &GenerateOptions, config: &Path) -> Result<ExitCode> {
         "screening    {} (mode 0400, for the tokens in markers)",
         files.screening.display()
     );
-    println!("key id       {}", key.public().key_id());
+    println!("key id       {}", public.key_id());
     Ok(ExitCode::Ok)
+}
+
+/// Makes a signing key where there is none.
+pub(crate) fn make_pair(private: &Path, public: &Path, password: &str) -> Result<PublicKey> {
+    let (key, text) = PrivateKey::generate(password.as_bytes())?;
+    write_new(private, text.as_bytes(), 0o400)?;
+    if let Err(error) = write_new(public, key.public().to_pem().as_bytes(), 0o644) {
+        // Nothing can have been signed with the key yet, and half a pair stands in the way of the
+        // next attempt.
+        fs::remove_file(private)
+            .with_context(|| format!("removing {} again", private.display()))?;
+        return Err(error);
+    }
+    Ok(key.public().clone())
 }
 
 /// The password of a private key: a file, the environment, or whoever sits there.
 pub(crate) fn password(file: Option<&Path>, confirm: bool) -> Result<Zeroizing<String>> {
+    // As for the service: a credential comes before everything else.
+    if let Some(password) = credential::of_agent()? {
+        return Ok(password);
+    }
     match PasswordSources::of_process(file).read() {
         Ok((password, _)) => Ok(password),
         Err(missing @ SecretError::Missing) => {

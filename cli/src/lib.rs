@@ -12,6 +12,7 @@ mod bucket_policy;
 mod config;
 mod conformance;
 mod create;
+mod credential;
 mod destination;
 mod doctor;
 mod fsck;
@@ -27,6 +28,7 @@ mod rotate_key;
 mod screening;
 mod screening_key;
 mod selection;
+mod setup;
 mod show;
 mod source;
 mod status;
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<host::exit::ExitCode> {
     let config = &arguments.config;
     match &arguments.command {
+        Command::Setup(options) => setup::run(options, config),
         Command::Keys(command) => keys::run(command, config),
         Command::Submit(options) => submit::run(options, config),
         Command::Screen(options) => screening::run(options, config),

@@ -167,6 +167,22 @@ impl Reader {
         Ok(found)
     }
 
+    /// The name of the newest probe.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn newest_probe(&self) -> Result<Option<String>, SpoolError> {
+        let found = self
+            .db
+            .query_row(
+                "SELECT bundle_id FROM bundle WHERE kind = 'probe' ORDER BY bundle_rowid DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()?;
+        Ok(found)
+    }
+
     /// One bundle by its name, with its locations completed.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ mod disk;
 mod drop_folder;
 mod keys;
 mod permissions;
-mod probe;
+pub(crate) mod probe;
 mod retention;
 mod screening;
 mod store;
@@ -31,6 +31,7 @@ use uploader::delivery::DestinationSummary;
 
 use crate::arguments::DoctorOptions;
 use crate::config::Checked;
+use crate::credential::{self, SecretFile};
 use crate::output::{self, agreed, plain};
 use check::{Check, Family, Totals};
 use probe::Probe;
@@ -82,10 +83,18 @@ pub(crate) fn run(options: &DoctorOptions, config: &Path) -> Result<ExitCode> {
             Vec::new()
         }
     };
+    // That it cannot be used is told with the credentials.
+    let handed = credential::of_uploader().ok().flatten();
     let stores = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(of_stores(options, &settings, &delivered, now));
+        .block_on(of_stores(
+            options,
+            &settings,
+            &delivered,
+            handed.as_ref(),
+            now,
+        ));
     checks.extend(stores);
     checks.extend(screening::check(&settings));
     tell(options, Some(&settings), now, &checks)?;
@@ -125,7 +134,14 @@ fn of_host(settings: &Settings, now: Timestamp) -> Vec<Check> {
     let agent = Who::of_daemon("msp-agent", &settings.paths.spool, AGENT_LOCK);
     let uploader = Who::of_daemon("msp-uploader", &settings.paths.delivery, UPLOADER_LOCK);
     let (agent, uploader) = (agent.as_ref(), uploader.as_ref());
-    let passwords = PasswordSources::of_process(settings.signing.password_file.as_deref());
+    // What keeps a credential from being read is told with the credentials.
+    let passwords = match credential::of_agent() {
+        Ok(Some(password)) => PasswordSources {
+            variable: Some(password.as_str().into()),
+            ..PasswordSources::default()
+        },
+        _ => PasswordSources::of_process(settings.signing.password_file.as_deref()),
+    };
     let runs = daemons::agent_runs(settings);
     let root = Path::new("/");
     let mut checks = permissions::look(settings, agent, uploader);
@@ -146,15 +162,17 @@ async fn of_stores(
     options: &DoctorOptions,
     settings: &Settings,
     delivered: &[DestinationSummary],
+    handed: Option<&SecretFile>,
     now: Timestamp,
 ) -> Vec<Check> {
     let mut checks = Vec::new();
     for destination in &settings.destinations {
         let id = &destination.destination_id;
         // That a ca_file cannot serve was said with the configuration.
-        let Ok(store_options) = uploader::store_options(destination, settings) else {
+        let Ok(mut store_options) = uploader::store_options(destination, settings) else {
             continue;
         };
+        credential::lend(&mut store_options, handed);
         let store = S3Destination::connect(store_options).await;
         let known = delivered.iter().find(|d| d.destination_id == *id);
         let mut found = store::look(settings, destination, &store, known).await;

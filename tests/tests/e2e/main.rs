@@ -27,5 +27,6 @@ mod producers;
 mod pruning;
 mod rotation;
 mod selecting;
+mod setup;
 mod stores;
 mod without_our_program;
