@@ -196,7 +196,7 @@ impl Walk<'_> {
     /// The first step of which nothing was said yet.
     fn come_to(&self) -> usize {
         let said = |name: &&str| self.report.steps.iter().any(|step| step.step == *name);
-        let last = STEPS.iter().rposition(|name| said(&name));
+        let last = STEPS.iter().rposition(said);
         last.map_or(0, |last| (last + 1).min(STEPS.len() - 1))
     }
 
