@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::metrics::{Counts, Metrics};
 use crate::reload::Reload;
 use crate::signals::{Asked, Signals};
+use crate::standing::Told;
 use crate::{Agent, AgentError, Pass, status, system_clock};
 
 /// Published files are made durable after so much quiet.
@@ -106,6 +107,7 @@ async fn serve(
     let failures = host::failure::own_folder();
     let mut status_shown = Instant::now();
     let mut metrics = Metrics::new(agent.settings(), since.at);
+    let mut told = Told::default();
     host::notify::ready();
     tracing::info!(state = "started", "ready");
     loop {
@@ -120,6 +122,7 @@ async fn serve(
         let busy = totals.turn(pass);
         totals.tell(agent.instance());
         metrics.keep(&agent, &totals.counts);
+        told.keep(agent.settings(), agent.instance());
         if !busy || status_shown.elapsed() >= STATUS_EVERY {
             host::notify::status(&totals.line(&agent));
             status_shown = Instant::now();
@@ -148,6 +151,7 @@ async fn serve(
                     None
                 }
                 () = metrics.due() => None,
+                () = told.due(agent.settings()) => None,
                 () = tokio::time::sleep(wait(totals.next_look(rescan, agent.custody_due_in()))) => None,
             }
         };

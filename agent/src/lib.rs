@@ -32,6 +32,7 @@ mod screening;
 mod seal;
 mod sightings;
 mod signals;
+mod standing;
 mod start;
 mod status;
 mod summary;

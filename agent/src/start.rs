@@ -25,7 +25,7 @@ use crate::republish::republish;
 use crate::requests::Requests;
 use crate::rollback::is_behind_files;
 use crate::screening::Screening;
-use crate::{AgentError, Clock, lost_spool};
+use crate::{AgentError, Clock, lost_spool, standing};
 
 impl Agent {
     /// Opens everything the agent needs, finds the chain to continue, and publishes again what a
@@ -82,8 +82,10 @@ impl Agent {
             })?;
         }
         let instance = Arc::new(InstanceLock::acquire(&paths.spool.join(AGENT_LOCK))?);
+        let told = settings.clone();
         Self::open_alone(settings, clock, Arc::clone(&instance), keys).inspect_err(|error| {
             instance.raise("start_failed", &chain(error));
+            standing::tell_once(&told, &instance);
         })
     }
 

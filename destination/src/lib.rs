@@ -18,7 +18,9 @@ pub use model::{
     ObjectVersion, PartRequest, Preflight, Put, PutRequest, ReadBack, Stored, UploadedPart,
     VersionPage,
 };
-pub use s3::{CaBundle, CaError, S3Destination, S3Options, Setting, Standing};
+pub use s3::{
+    CaBundle, CaError, S3Destination, S3Options, Setting, Standing, Topic, Url, Web, WebError,
+};
 pub use traffic::bytes_moved;
 
 /// One WORM store: one bucket and prefix.

@@ -262,6 +262,21 @@ pub fn prompt(question: &str, confirm: bool) -> Result<Zeroizing<String>, Secret
     Ok(first)
 }
 
+/// A secret in a file that others than its owner and group cannot read, such as an address with a token:
+/// one line, 4096 bytes at most. systemd's own are readable for a group by their access control list.
+///
+/// # Errors
+/// When it cannot be read, is readable by others, empty or too long.
+pub fn read_closed_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
+    let failed = |source| SecretError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    not_exposed(path, file.metadata().map_err(failed)?.mode(), 0o007)?;
+    read_file(path, file)
+}
+
 fn read_private_file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     read_file(path, open_private(path)?)
 }

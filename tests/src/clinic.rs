@@ -511,6 +511,7 @@ impl Clinic {
                 // Notices stay for ever.
                 (name.starts_with('.') && !name.starts_with(".taken-"))
                     || name.ends_with(".notice.json")
+                    || name == evidence::handover::STANDING_NAME
             })
         })
     }

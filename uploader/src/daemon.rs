@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::delivery::{DeliveryError, Ledger, Writer};
 use crate::desk::Desk;
+use crate::hooks::{Audience, Hooks, Tally};
 use crate::metrics::{Meter, Metrics, listener};
 use crate::outbox::Outbox;
 use crate::policy::Policy;
@@ -43,6 +44,8 @@ pub struct Places {
     pub metrics: MetricsSettings,
     /// When the process began.
     pub started_at: Timestamp,
+    /// Whom to tell when an operator is needed.
+    pub audience: Option<Audience>,
 }
 
 impl Places {
@@ -56,6 +59,7 @@ impl Places {
             delivery: settings.paths.delivery.clone(),
             metrics: settings.metrics.clone(),
             started_at,
+            audience: Audience::from_settings(settings),
         }
     }
 }
@@ -144,23 +148,24 @@ pub async fn run_under<D: Destination>(
     destinations: Vec<Configured<D>>,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, DaemonError> {
-    let (ledger, aside) = open(places).inspect_err(|error| {
-        instance.raise("start_failed", &chain(error));
-    })?;
+    let policy = Arc::new(policy);
+    let (ledger, aside) = match open(places) {
+        Ok(opened) => opened,
+        Err(error) => {
+            instance.raise("start_failed", &chain(&error));
+            if let Some(hooks) = hooks(places, &policy, instance, &Arc::default()) {
+                hooks.start_failed().await;
+            }
+            return Err(error);
+        }
+    };
     if let Some(aside) = aside {
         error!(path = %aside.display(), "delivery.db was damaged and moved aside; everything is checked again");
     }
     let (writer, thread) = Writer::start(ledger).map_err(DaemonError::Thread)?;
-    let ended = supervise(
-        places,
-        Arc::new(policy),
-        destinations,
-        writer,
-        instance,
-        stop,
-    )
-    .await
-    .map_err(|source| delivery_error(places, source))?;
+    let ended = supervise(places, policy, destinations, writer, instance, stop)
+        .await
+        .map_err(|source| delivery_error(places, source))?;
     // Every handle is gone by now; the join waits for the close, which checkpoints the log.
     if !matches!(
         tokio::task::spawn_blocking(move || thread.join()).await,
@@ -169,6 +174,17 @@ pub async fn run_under<D: Destination>(
         warn!("the thread of delivery.db did not end cleanly");
     }
     Ok(ended)
+}
+
+fn hooks(
+    places: &Places,
+    policy: &Arc<Policy>,
+    instance: &Arc<InstanceLock>,
+    tally: &Arc<Tally>,
+) -> Option<Hooks> {
+    let audience = places.audience.as_ref()?;
+    let (policy, instance, tally) = (Arc::clone(policy), Arc::clone(instance), Arc::clone(tally));
+    Some(Hooks::open(audience, places, policy, instance, tally))
 }
 
 fn open(places: &Places) -> Result<(Ledger, Option<PathBuf>), DaemonError> {
@@ -252,10 +268,16 @@ async fn supervise<D: Destination>(
     // A set, so that it ends with this future whatever happens.
     let mut reporting = JoinSet::new();
     reporting.spawn(reporter.run(report_stopped));
-    let metrics = Arc::new(Metrics::new(places, Arc::clone(instance), meters));
+    let tally = Arc::new(Tally::default());
+    let metrics = Metrics::new(places, Arc::clone(instance), meters, Arc::clone(&tally));
+    let metrics = Arc::new(metrics);
+    // Who looks on ends with this set; nothing waits for them.
+    let mut onlookers = JoinSet::new();
     if let Some(address) = places.metrics.listen {
-        // It ends with this set.
-        reporting.spawn(listener::serve(address, Arc::clone(&metrics)));
+        onlookers.spawn(listener::serve(address, Arc::clone(&metrics)));
+    }
+    if let Some(hooks) = hooks(places, &policy, instance, &tally) {
+        onlookers.spawn(hooks.run());
     }
     let mut desk = Desk {
         outbox: Arc::new(Outbox {

@@ -13,6 +13,7 @@ pub mod status;
 
 mod arguments;
 mod desk;
+mod hooks;
 mod metrics;
 mod outbox;
 mod receipts;
@@ -21,5 +22,6 @@ mod upload;
 mod worker;
 
 pub use arguments::{Action, Arguments};
+pub use hooks::Audience;
 pub use store::{credentials_are_closed, store_options};
 pub use worker::health::{Breaker, Trouble};

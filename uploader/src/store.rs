@@ -111,7 +111,7 @@ pub fn store_options(
     })
 }
 
-fn ca_bundle(file: &Path) -> Result<CaBundle, String> {
+pub(crate) fn ca_bundle(file: &Path) -> Result<CaBundle, String> {
     let mut pem = Vec::new();
     let read =
         File::open(file).and_then(|open| open.take(CA_FILE_MAX_BYTES + 1).read_to_end(&mut pem));

@@ -19,8 +19,10 @@ mod multipart;
 mod profile;
 mod reading;
 mod setup;
+mod topic;
 mod transport;
 mod trust;
+mod web;
 
 use std::sync::{Arc, RwLock};
 
@@ -45,7 +47,9 @@ use clock::ServerClock;
 pub use connection::S3Options;
 use connection::make_client;
 pub use setup::{Setting, Standing};
+pub use topic::Topic;
 pub use trust::{CaBundle, CaError};
+pub use web::{Url, Web, WebError};
 
 /// One S3 bucket with Object Lock.
 pub struct S3Destination {

@@ -27,18 +27,31 @@ pub(super) enum Trust<'a> {
     Both(&'a CaBundle),
 }
 
-/// A client that speaks to whoever `trust` vouches for.
-pub(super) fn client(trust: Trust<'_>, proxies: ProxyConfig) -> SharedHttpClient {
+/// A way to whoever `trust` vouches for, for requests that are not the SDK's.
+pub(super) fn connector(trust: Trust<'_>, proxies: ProxyConfig) -> Connector {
+    Connector::builder()
+        .proxy_config(proxies)
+        .tls_provider(Provider::rustls(CryptoMode::AwsLc))
+        .tls_context(context(trust))
+        .build()
+}
+
+fn context(trust: Trust<'_>) -> TlsContext {
     let store = match trust {
         Trust::System => TrustStore::default(),
         Trust::Only(ca) => TrustStore::empty().with_pem_certificate(ca.pem()),
         Trust::Both(ca) => TrustStore::default().with_pem_certificate(ca.pem()),
     };
-    let context = TlsContext::builder()
+    TlsContext::builder()
         .with_trust_store(store)
         .build()
         // It only puts the parts together; certificates are read later, and were by `CaBundle`.
-        .expect("a context of valid parts");
+        .expect("a context of valid parts")
+}
+
+/// A client that speaks to whoever `trust` vouches for.
+pub(super) fn client(trust: Trust<'_>, proxies: ProxyConfig) -> SharedHttpClient {
+    let context = context(trust);
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .proxy_config(proxies.clone())
@@ -62,7 +75,7 @@ pub(super) fn proxies(endpoint: Option<&str>) -> ProxyConfig {
 }
 
 /// `localhost` and below (RFC 6761 section 6.3), or a loopback address.
-fn is_loopback(endpoint: &str) -> bool {
+pub(super) fn is_loopback(endpoint: &str) -> bool {
     let rest = endpoint
         .split_once("://")
         .map_or(endpoint, |(_, rest)| rest);

@@ -11,6 +11,7 @@ mod order;
 mod receipt;
 mod request;
 mod sighting;
+mod standing;
 
 pub use notice::{Notice, NoticeError, NoticedBundle};
 pub use order::{
@@ -21,6 +22,7 @@ pub use request::{
     Action, Answer, REASON_MAX_BYTES, Request, RequestError, Requester, is_request_id,
 };
 pub use sighting::{Sighting, SightingError};
+pub use standing::{Standing, StandingAlarm, StandingError};
 
 /// Whether `text` is a line of words: not blank, at most [`REASON_MAX_BYTES`], and nothing in it
 /// that a log or a terminal would not show as it is.
@@ -51,6 +53,10 @@ pub const RECEIPT_MAX_CONFIRMATIONS: usize = 512;
 pub const NOTICE_SUFFIX: &str = ".notice.json";
 /// No notice is larger.
 pub const NOTICE_MAX_BYTES: u64 = 16 << 10;
+/// The agent's standing, in `outbox/`: one file, replaced.
+pub const STANDING_NAME: &str = "agent.standing.json";
+/// No standing is larger.
+pub const STANDING_MAX_BYTES: u64 = 16 << 10;
 /// A request file's name ends so, in `requests/`.
 pub const REQUEST_SUFFIX: &str = ".request.json";
 /// An answer file's name ends so, in `requests/`.
@@ -74,6 +80,7 @@ mod tests {
         assert_eq!(ORDER_MAX_BYTES, 16 * KIB * KIB);
         assert_eq!(RECEIPT_MAX_BYTES, KIB * KIB);
         assert_eq!(NOTICE_MAX_BYTES, 16 * KIB);
+        assert_eq!(STANDING_MAX_BYTES, 16 * KIB);
         assert_eq!(REQUEST_MAX_BYTES, 64 * KIB);
         assert_eq!(SIGHTED_BUNDLE_MAX_BYTES, 4 * KIB * KIB);
         assert_eq!(SIGHTING_MAX_BYTES, 16 * KIB * KIB);

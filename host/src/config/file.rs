@@ -290,6 +290,23 @@ section! {
 }
 
 section! {
+    /// `[notify]`
+    NotifySection {
+        webhook_url_file: PathBuf,
+        webhook_key_file: PathBuf,
+        slack_url_file: PathBuf,
+        sns_topic_arn: String,
+        sns_profile: String,
+        sns_endpoint: String,
+        command: Lines,
+        ca_file: PathBuf,
+        hold_secs: u64,
+        outage_secs: u64,
+        reminder_secs: u64,
+    }
+}
+
+section! {
     /// `[log]`
     LogSection {
         filter: String,
@@ -319,11 +336,12 @@ pub(super) struct ConfigFile {
     pub(super) destination: Vec<DestinationSection>,
     pub(super) uploader: UploaderSection,
     pub(super) metrics: MetricsSection,
+    pub(super) notify: NotifySection,
     pub(super) log: LogSection,
 }
 
 /// Every section in single brackets, in the order of the example.
-pub(super) const SECTIONS: [&str; 10] = [
+pub(super) const SECTIONS: [&str; 11] = [
     "paths",
     "signing",
     "drop",
@@ -333,6 +351,7 @@ pub(super) const SECTIONS: [&str; 10] = [
     "retention",
     "uploader",
     "metrics",
+    "notify",
     "log",
 ];
 
@@ -350,6 +369,7 @@ pub(super) fn keys_of(section: &str) -> &'static [&'static str] {
         "destination" => DestinationSection::KEYS,
         "uploader" => UploaderSection::KEYS,
         "metrics" => MetricsSection::KEYS,
+        "notify" => NotifySection::KEYS,
         "log" => LogSection::KEYS,
         _ => &[],
     }
@@ -369,6 +389,7 @@ impl ConfigFile {
             "retention" => self.retention.set(key, text),
             "uploader" => self.uploader.set(key, text),
             "metrics" => self.metrics.set(key, text),
+            "notify" => self.notify.set(key, text),
             "log" => self.log.set(key, text),
             _ => Err(NotSet::UnknownKey),
         }
@@ -392,6 +413,7 @@ impl ConfigFile {
             "retention" => self.retention.set_toml(key, value),
             "uploader" => self.uploader.set_toml(key, value),
             "metrics" => self.metrics.set_toml(key, value),
+            "notify" => self.notify.set_toml(key, value),
             "log" => self.log.set_toml(key, value),
             _ => Err(NotSet::UnknownKey),
         }

@@ -31,8 +31,8 @@ pub use error::ConfigError;
 pub use origin::{Origin, Origins};
 pub use settings::{
     AgentSettings, BinaryArtifacts, DestinationSettings, DropSettings, LogFormat, LogSettings,
-    MetricsSettings, OnSealed, Paths, RetentionSettings, ScreeningAction, ScreeningSettings,
-    Settings, Signing, UploaderSettings,
+    MetricsSettings, NotifySettings, OnSealed, Paths, RetentionSettings, ScreeningAction,
+    ScreeningSettings, Settings, Signing, UploaderSettings,
 };
 
 /// Where the configuration is, unless `--config` or [`CONFIG_PATH_VARIABLE`] says otherwise.

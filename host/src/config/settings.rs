@@ -45,6 +45,8 @@ pub struct Settings {
     pub uploader: UploaderSettings,
     /// What monitoring is told.
     pub metrics: MetricsSettings,
+    /// Whom the uploader tells when an operator is needed.
+    pub notify: NotifySettings,
     /// Logging.
     pub log: LogSettings,
     /// Things an operator acknowledged or should know, printed at start and by `doctor`.
@@ -293,6 +295,45 @@ pub struct MetricsSettings {
     pub interval_secs: u64,
     /// Where the uploader answers Prometheus: a loopback address.
     pub listen: Option<SocketAddr>,
+}
+
+/// Whom the uploader tells when an operator is needed, and how often. Addresses hold tokens, so they
+/// are in files, which are read by who uses them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NotifySettings {
+    /// A file with the address that JSON is posted to.
+    pub webhook_url_file: Option<PathBuf>,
+    /// A file with the key that such posts are signed with.
+    pub webhook_key_file: Option<PathBuf>,
+    /// A file with the address of an incoming webhook of Slack, or of what understands the same.
+    pub slack_url_file: Option<PathBuf>,
+    /// A topic of Amazon SNS.
+    pub sns_topic_arn: Option<String>,
+    /// A profile in the AWS configuration files; not set: the usual chain of credentials.
+    pub sns_profile: Option<String>,
+    /// Instead of AWS's own.
+    pub sns_endpoint: Option<String>,
+    /// A program that gets JSON on its standard input, and its arguments; empty: none.
+    pub command: Vec<String>,
+    /// PEM file of the authorities that are trusted for all of these, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// What has lasted so long is told, in seconds, and its end likewise.
+    pub hold_secs: u64,
+    /// A destination that has failed for so long is told, in seconds.
+    pub outage_secs: u64,
+    /// What lasts is told again so often, in seconds.
+    pub reminder_secs: u64,
+}
+
+impl NotifySettings {
+    /// Whether anybody is told anything.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.webhook_url_file.is_some()
+            || self.slack_url_file.is_some()
+            || self.sns_topic_arn.is_some()
+            || !self.command.is_empty()
+    }
 }
 
 /// Log format.

@@ -23,6 +23,7 @@ use super::settings::{
 
 mod destination;
 mod metrics;
+mod notify;
 mod reach;
 mod screening;
 
@@ -102,6 +103,7 @@ pub(super) fn settings(
         destinations,
         uploader: uploader(&file.uploader, places),
         metrics: metrics::metrics(file.metrics, &paths, places),
+        notify: notify::notify(file.notify, places),
         log: log(file.log, places),
         paths,
         warnings,

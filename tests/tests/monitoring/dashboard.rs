@@ -184,6 +184,8 @@ fn troubled() -> (Clinic, SocketAddr, Sandbox) {
         Place::sandbox("main", &clinic.sandbox),
         Place::sandbox("refusing", &refusing),
     ];
+    // Nobody takes what is to be told.
+    let section = format!("{section}[notify]\ncommand = [\"/bin/false\"]\n");
     clinic.configure(&places, &section);
     (clinic, address, refusing)
 }

@@ -14,6 +14,7 @@ use host::metrics::{MetricsError, Textfile};
 use jiff::Timestamp;
 
 use crate::daemon::Places;
+use crate::hooks::Tally;
 
 pub(crate) use meter::Meter;
 
@@ -25,6 +26,7 @@ pub(crate) struct Metrics {
     instance: Arc<InstanceLock>,
     /// By destination's id.
     meters: Vec<(String, Arc<Meter>)>,
+    tally: Arc<Tally>,
     file: Option<Mutex<Textfile>>,
 }
 
@@ -33,6 +35,7 @@ impl Metrics {
         places: &Places,
         instance: Arc<InstanceLock>,
         meters: Vec<(String, Arc<Meter>)>,
+        tally: Arc<Tally>,
     ) -> Self {
         let every = Duration::from_secs(places.metrics.interval_secs);
         let folder = host::metrics::folder(&places.metrics);
@@ -46,6 +49,7 @@ impl Metrics {
             started_at: places.started_at,
             instance,
             meters,
+            tally,
             file: folder.map(|folder| Mutex::new(Textfile::new(&folder, "uploader", every))),
         }
     }

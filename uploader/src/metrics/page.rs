@@ -1,6 +1,7 @@
 //! The page itself. Destinations are named by their ids, errors by their classes: what a store says
 //! in words stays on this host.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use host::metrics::{Daemon, MetricsError, Page, age_secs, number, seconds};
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use super::Metrics;
 use super::meter::Counts;
 use crate::delivery::{DestinationSummary, Reader, Summary};
+use crate::hooks::HookCounts;
 
 /// What a destination may be; each is told, with 1 for the one that it is.
 const STATES: [&str; 4] = ["ok", "open", "parked", "retired"];
@@ -39,6 +41,7 @@ pub(super) fn page(
         .map(|(id, meter)| (id.as_str(), meter.read()))
         .collect();
     since_the_start(&page, &counts)?;
+    of_hooks(&page, &metrics.tally.read(), now)?;
     let read = Reader::open(&metrics.delivery).and_then(|r| r.map(|r| r.summary(now)).transpose());
     // Without it, delivery.db cannot be read just now: that is an alarm, and told above.
     if let Ok(Some(summary)) = read {
@@ -81,6 +84,45 @@ fn since_the_start(page: &Page, counts: &[(&str, Counts)]) -> Result<(), Metrics
         counts.iter().flat_map(|(id, counts)| {
             let classes = counts.failed_probes.iter();
             classes.map(|(class, n)| ([*id, *class], Some(number(*n))))
+        }),
+    )
+}
+
+fn of_hooks(
+    page: &Page,
+    hooks: &BTreeMap<&'static str, HookCounts>,
+    now: Timestamp,
+) -> Result<(), MetricsError> {
+    let each = |value: fn(&HookCounts) -> u64| {
+        hooks
+            .iter()
+            .map(move |(name, counts)| ([*name], Some(number(value(counts)))))
+    };
+    page.counters(
+        "msp_evidence_notifications_sent_total",
+        "Notifications that the hook took since the uploader started.",
+        ["hook"],
+        each(|c| c.sent),
+    )?;
+    page.counters(
+        "msp_evidence_failed_notifications_total",
+        "Attempts to tell somebody that failed since the uploader started.",
+        ["hook"],
+        each(|c| c.failed),
+    )?;
+    page.gauges(
+        "msp_evidence_notifications_waiting",
+        "Notifications that the hook has not taken yet.",
+        ["hook"],
+        each(|c| c.waiting),
+    )?;
+    page.gauges(
+        "msp_evidence_oldest_notification_age_seconds",
+        "Age of the oldest notification that the hook has not taken; 0 when none waits.",
+        ["hook"],
+        hooks.iter().map(|(name, counts)| {
+            let age = counts.oldest_at.map_or(0.0, |at| age_secs(at, now));
+            ([*name], Some(age))
         }),
     )
 }

@@ -105,6 +105,7 @@ impl Clinic {
                 listen: None,
             },
             started_at: Timestamp::UNIX_EPOCH,
+            audience: None,
         };
         subscribe();
         // The database is older than every order, so nothing is looked for that an earlier
