@@ -34,6 +34,8 @@ impl Reload {
                     "{what} cannot change while the service runs: restart it"
                 ));
             }
+            crate::screen_of(&settings.screening)
+                .map_err(|error| words(AgentError::Screening(error)))?;
             let in_use = agent.spool.key_in_use().map_err(words)?;
             let keys = Keys::open(&settings.signing, in_use.as_deref()).map_err(words)?;
             Ok((settings, Arc::new(keys)))

@@ -19,13 +19,13 @@ use crate::clinic::{Clinic, files_below, honest_receipt, incident};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// An agent, and what it is woken by.
-struct Awake {
+pub(crate) struct Awake {
     agent: Agent,
     staged: Receiver<()>,
 }
 
 impl Awake {
-    fn new(clinic: &Clinic) -> Self {
+    pub(crate) fn new(clinic: &Clinic) -> Self {
         let agent = clinic.agent();
         let (send, staged) = channel();
         // The test may be over and not listen any more.
@@ -34,7 +34,7 @@ impl Awake {
     }
 
     /// Passes until one did something.
-    fn pass(&mut self) -> Pass {
+    pub(crate) fn pass(&mut self) -> Pass {
         loop {
             let pass = self.agent.pass().unwrap();
             if pass.did_something() {
@@ -45,7 +45,12 @@ impl Awake {
     }
 }
 
-fn drop_folder(clinic: &Clinic, name: &str, document: &[u8], files: &[(&str, &[u8])]) -> PathBuf {
+pub(crate) fn drop_folder(
+    clinic: &Clinic,
+    name: &str,
+    document: &[u8],
+    files: &[(&str, &[u8])],
+) -> PathBuf {
     let temporary = clinic.state("drop").join(format!(".{name}.part"));
     fs::create_dir_all(temporary.join("artifacts")).unwrap();
     fs::write(temporary.join("incident.json"), document).unwrap();
@@ -58,7 +63,7 @@ fn drop_folder(clinic: &Clinic, name: &str, document: &[u8], files: &[(&str, &[u
 }
 
 /// Every artifact below the evidence folder, by its path there.
-fn stored(clinic: &Clinic) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn stored(clinic: &Clinic) -> Vec<(String, Vec<u8>)> {
     let evidence = clinic.state("evidence");
     files_below(&evidence)
         .into_iter()

@@ -12,3 +12,4 @@ mod pruning;
 mod races;
 mod receipts;
 mod rotation;
+mod screening;
