@@ -5,13 +5,13 @@ use evidence::handover::{Action, Request};
 use jiff::Timestamp;
 use spool::{ChainStart, Group, Resealed};
 
+use crate::AgentError;
 use crate::destination_plan::order;
 use crate::intake::staged_folder;
 use crate::pass::Agent;
 use crate::republish::elsewhere;
 use crate::requests::{self, Asked, Done};
 use crate::reseal::Resealer;
-use crate::{AgentError, clock};
 
 impl Agent {
     /// Says how many there were; those that could not be read just now are added to `later`.
@@ -121,7 +121,7 @@ impl Agent {
             settings: &self.settings,
             keys: &self.keys,
             producer: &self.producer,
-            time: clock::time_source(),
+            time: self.time_source()?,
             spool: &self.spool,
         };
         let new = match resealer.seal(&old, now) {

@@ -71,6 +71,7 @@ impl Agent {
         let (now, since_boot) = (self.clock.now(), self.clock.since_boot());
         if let Some((event, after)) = self.custody.clock.jumped(now, since_boot) {
             self.spool.clock_jumped(&event)?;
+            self.spool.forget_store_offset()?;
             self.custody.clock = after;
             tracing::warn!(
                 state = "clock_jumped",

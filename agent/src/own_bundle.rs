@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use spool::{Group, NewBundle};
 
+use crate::AgentError;
 use crate::destination_plan::{order, plan};
 use crate::pass::Agent;
-use crate::{AgentError, clock};
 
 /// Why nothing was sealed.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Agent {
             generated_at: now,
             chain,
             producer: &self.producer,
-            time: &clock::time_source(),
+            time: &self.time_source()?,
             related_to: Vec::new(),
             reseals: None,
             body,

@@ -30,7 +30,7 @@ use crate::requests::Requests;
 use crate::screening::Screening;
 use crate::seal::{self, Prepared, Sealer};
 use crate::summary::Summary;
-use crate::{AgentError, Clock, clock};
+use crate::{AgentError, Clock};
 
 /// The newest bundle whose files a sync has made durable.
 pub(crate) const SYNCED_NOTE: &str = "files_synced_up_to_bundle_rowid";
@@ -212,7 +212,7 @@ impl Agent {
             settings: &self.settings,
             keys: &self.keys,
             producer: &self.producer,
-            time: clock::time_source(),
+            time: self.time_source()?,
             controls: &self.controls,
             folder: &self.folder,
             spool: &self.spool,

@@ -13,8 +13,10 @@ use evidence::bundle::{
 use evidence::chain::{Head, utc_day};
 use evidence::controls::ControlMap;
 use evidence::digest::Sha256;
-use evidence::findings::{Finding, code, consistency};
-use evidence::incident::{Incident, Limits, SealedIncident, Source, StoredFile};
+use evidence::findings::{
+    Finding, clock_doubt, code, consistency, is_real_sha256, runbook_changed, timeliness,
+};
+use evidence::incident::{Incident, IncidentBody, Limits, SealedIncident, Source, StoredFile};
 use host::config::Settings;
 use jiff::Timestamp;
 use spool::{Artifact, Duplicate, Group, IncidentSource, NewBundle, Seen, Spool};
@@ -51,6 +53,8 @@ pub(crate) struct Prepared {
     last_numbers: HashMap<jiff::civil::Date, u64>,
     /// Incidents of this very group, by id: the spool does not know them yet.
     within: HashMap<String, Vec<InGroup>>,
+    /// Runbooks that this very group names first: the hash and the bundle, by id and version.
+    runbooks: HashMap<(String, String), (String, BundleId)>,
 }
 
 /// A drop that is to be removed.
@@ -210,6 +214,12 @@ impl Sealer<'_> {
                 return Ok(());
             }
         };
+        let runbook = self.runbook_finding(prepared, &incident.body)?;
+        let timely = timeliness(&incident.body, now, self.settings.agent.lateness());
+        let doubt = clock_doubt(&self.time);
+        incident
+            .findings
+            .extend(runbook.into_iter().chain(timely).chain(doubt));
         let screened = Screened {
             incident,
             redactions,
@@ -339,6 +349,21 @@ impl Sealer<'_> {
         ))
     }
 
+    /// Whether the runbook had another hash when this host first sealed its id and version.
+    fn runbook_finding(
+        &self,
+        prepared: &Prepared,
+        body: &IncidentBody,
+    ) -> Result<Option<Finding>, AgentError> {
+        let runbook = &body.runbook;
+        let (id, version) = (&runbook.runbook_id, &runbook.runbook_version);
+        if let Some(seen) = self.spool.runbook_seen(id, version)? {
+            return Ok(runbook_changed(body, &seen.hash, &seen.bundle_id));
+        }
+        let within = prepared.runbooks.get(&(id.clone(), version.clone()));
+        Ok(within.and_then(|(hash, bundle)| runbook_changed(body, hash, &bundle.to_string())))
+    }
+
     #[allow(
         clippy::too_many_arguments,
         reason = "one call site; a struct would name them twice"
@@ -408,6 +433,13 @@ impl Sealer<'_> {
         };
         let sealed = draft.seal(&self.keys.signing)?;
         prepared.last_numbers.insert(day, number);
+        let runbook = &incident.body.runbook;
+        if is_real_sha256(&runbook.runbook_hash) {
+            prepared
+                .runbooks
+                .entry((runbook.runbook_id.clone(), runbook.runbook_version.clone()))
+                .or_insert_with(|| (runbook.runbook_hash.clone(), bundle_id));
+        }
         prepared.head = Some(Head::At(sealed.position.clone()));
         prepared
             .within

@@ -54,6 +54,8 @@ codes! {
     ContentHash => "content_hash", "The content hash is not that of the content.";
     HeaderInconsistent => "header_inconsistent", "The header contradicts itself or the signature.";
     BodyInconsistent => "body_inconsistent", "A custody or rotation contradicts itself.";
+    SealedWithFinding => "sealed_with_finding", "Incidents were sealed with a finding: what they claim looked wrong to their own host.";
+    RunbookDiffers => "runbook_differs", "One runbook id and version has several hashes.";
     // key
     KeyOfAnotherClient => "key_of_another_client", "The key is another client's.";
     KeyOfAnotherHost => "key_of_another_host", "The key is another host's.";
@@ -118,6 +120,7 @@ codes! {
     StoredLate => "stored_late", "The store received it long after it was sealed.";
     ClockWentBack => "clock_went_back", "A bundle says an earlier time than the one before it.";
     ClockJump => "clock_jump", "A signed custody says that the clock jumped.";
+    ClockNotKnown => "clock_not_known", "Bundles were sealed while nothing was known of the host's clock, or it was known not to be synchronised.";
     StoreTimeUnknown => "store_time_unknown", "Nothing tells when the store received it.";
     // record
     RecordOfAnotherStore => "record_of_another_store", "An operator's record is of another bucket or prefix.";

@@ -108,9 +108,11 @@ pub(crate) fn code(found: &Found) -> ExitCode {
 }
 
 fn print_table(rows: &[Row]) -> Result<()> {
-    let lines: Vec<[String; 11]> = std::iter::once(
+    let lines: Vec<[String; 13]> = std::iter::once(
         [
             "DETECTED",
+            "SEALED",
+            "RECEIVED",
             "HOST",
             "BUNDLE",
             "EVENT",
@@ -126,7 +128,7 @@ fn print_table(rows: &[Row]) -> Result<()> {
     )
     .chain(rows.iter().map(cells))
     .collect();
-    let mut widths = [0; 11];
+    let mut widths = [0; 13];
     for line in &lines {
         for (width, cell) in widths.iter_mut().zip(line) {
             *width = cell.chars().count().max(*width);
@@ -144,7 +146,7 @@ fn print_table(rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-fn cells(row: &Row) -> [String; 11] {
+fn cells(row: &Row) -> [String; 13] {
     let missing = if row.is_stored {
         ""
     } else {
@@ -152,9 +154,15 @@ fn cells(row: &Row) -> [String; 11] {
     };
     let host = format!("{}/{}", row.client_id, row.host_id);
     let bundle = format!("{}{missing}", row.entry.bundle_id);
+    let sealed = format!("{:.0}", row.entry.generated_at);
+    let received = row
+        .received_at
+        .map_or_else(|| "unknown".to_owned(), |at| format!("{at:.0}"));
     let cells = match &row.entry.incident {
         Some(incident) => [
             format!("{:.0}", incident.detected_at.at()),
+            sealed,
+            received,
             host,
             bundle,
             incident.event_type.clone(),
@@ -171,9 +179,9 @@ fn cells(row: &Row) -> [String; 11] {
         ],
         None => {
             let kind = format!("({})", row.entry.kind.as_str());
-            let at = format!("{:.0}", row.entry.generated_at);
-            let mut cells = [(); 11].map(|()| String::new());
-            (cells[0], cells[1], cells[2], cells[3]) = (at, host, bundle, kind);
+            let mut cells = [(); 13].map(|()| String::new());
+            (cells[0], cells[1], cells[2]) = ("-".to_owned(), sealed, received);
+            (cells[3], cells[4], cells[5]) = (host, bundle, kind);
             cells
         }
     };

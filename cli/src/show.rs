@@ -68,7 +68,16 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
         }
     }
     println!("sha256     {}", bundle.sha256);
-    println!("sealed at  {}", text("/generated_at"));
+    if text("/kind") == "incident" {
+        println!("noticed    {}", text("/incident/detected_at"));
+        println!("treated    until {}", text("/execution/timestamp_end"));
+    }
+    println!(
+        "sealed at  {}, clock by {}{}",
+        text("/generated_at"),
+        text("/time/source"),
+        clock_words(&document["time"])
+    );
     match text("/kind").as_str() {
         "incident" => {
             println!(
@@ -158,6 +167,14 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
                 plain(&upload.path)
             );
         }
+        if let Some(at) = location
+            .objects
+            .iter()
+            .map(|object| object.server_date)
+            .max()
+        {
+            println!("           received by {at}, by the store's clock");
+        }
         if location.backfilled {
             println!("           added later, and backfilled");
         }
@@ -170,6 +187,19 @@ pub(crate) fn run(options: &ShowOptions, config: &Path) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::Ok)
+}
+
+/// What the header says of the clock.
+fn clock_words(time: &Value) -> String {
+    let synchronised = match time["synchronised"].as_bool() {
+        Some(true) => ", synchronised",
+        Some(false) => ", NOT SYNCHRONISED",
+        None => "",
+    };
+    match time["estimated_error_ms"].as_f64() {
+        Some(ms) => format!("{synchronised}, at most {ms:.0} ms off"),
+        None => synchronised.to_owned(),
+    }
 }
 
 fn print_custody(custody: &Value) {

@@ -1,6 +1,7 @@
 //! `status`: both databases read beside the daemons or without them, each as its owner, so that
 //! nothing of ours is left behind that a daemon could not use.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -28,6 +29,8 @@ struct Status {
     at: Timestamp,
     /// What the agent has; absent before its first start.
     spool: Option<SpoolCounts>,
+    /// Incidents that were sealed with a finding, by its code; absent before the agent's first start.
+    findings: Option<BTreeMap<String, u64>>,
     /// The signed statements of custody; absent before the agent's first start.
     custody: Option<CustodyStatus>,
     /// Drops that wait in the folder; null when this user may not list it.
@@ -118,7 +121,7 @@ fn look(settings: &Settings) -> Result<Status> {
     alarms.extend(disks(settings));
     let interval = settings.agent.custody_interval_secs;
     let interval = SignedDuration::from_secs(i64::try_from(interval).unwrap_or(i64::MAX));
-    let (spool, custody) = read(&paths.spool, &mut alarms, || -> Result<_> {
+    let seen = read(&paths.spool, &mut alarms, || -> Result<_> {
         let Some(reader) = spool_reader(settings)? else {
             return Ok(None);
         };
@@ -127,9 +130,12 @@ fn look(settings: &Settings) -> Result<Status> {
             state: reader.custody_state()?,
             next_due_at: without_since.and_then(|since| since.checked_add(interval).ok()),
         };
-        Ok(Some((reader.counts()?, custody)))
-    })
-    .unzip();
+        Ok(Some((reader.counts()?, custody, reader.findings()?)))
+    });
+    let (spool, custody, findings) = match seen {
+        Some((spool, custody, findings)) => (Some(spool), Some(custody), Some(findings)),
+        None => (None, None, None),
+    };
     let delivered = read(&paths.delivery, &mut alarms, || -> Result<_> {
         Ok(match uploader::delivery::Reader::open(&paths.delivery)? {
             Some(reader) => Some((reader.summary(at)?, reader.blocked(BLOCKED_LISTED)?)),
@@ -146,6 +152,7 @@ fn look(settings: &Settings) -> Result<Status> {
     Ok(Status {
         at,
         spool,
+        findings,
         custody,
         waiting_drops: host::waiting::drops(&settings.paths.drop),
         in_quarantine: host::waiting::in_quarantine(&settings.paths.quarantine),
@@ -270,6 +277,13 @@ fn print(status: &Status) {
                 spool.duplicates, spool.quarantined
             );
         }
+    }
+    for (code, incidents) in status.findings.iter().flatten() {
+        println!(
+            "finding    {incidents} incidents sealed with {}: {}",
+            plain(code),
+            evidence::findings::code::meaning(code)
+        );
     }
     if let Some(custody) = &status.custody {
         let at = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |t| t.to_string());

@@ -10,6 +10,7 @@ use evidence::handover::{Notice, Order, OrderedObject, Role};
 use jiff::Timestamp;
 use rusqlite::{Transaction, params};
 
+use crate::claimed;
 use crate::ending::end_bundle;
 use crate::row::{sha256, signed};
 use crate::{AppliedRequest, Ended, Named, Spool, SpoolError};
@@ -357,6 +358,7 @@ pub(crate) fn insert_bundle(
             "INSERT INTO incident_seen (incident_id, source_hmac, bundle_rowid) VALUES (?1, ?2, ?3)",
         )?
         .execute(params![source.incident_id, source.source_hmac.as_bytes(), bundle_rowid])?;
+        claimed::learn(tx, bundle_rowid, &sealed.bytes)?;
     }
     Ok(())
 }

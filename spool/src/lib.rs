@@ -7,6 +7,7 @@
 mod backfill;
 mod check;
 mod check_custody;
+mod claimed;
 mod confirm;
 mod custody;
 mod ending;
@@ -20,9 +21,11 @@ mod rebuild;
 mod request;
 mod row;
 mod schema;
+mod store_time;
 
 pub use backfill::Unordered;
 pub use check::Looked;
+pub use claimed::RunbookSeen;
 pub use confirm::{Applied, Refused};
 pub use custody::{CustodyState, Named, Statement, StatementLimits};
 pub use ending::Ended;

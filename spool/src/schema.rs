@@ -12,7 +12,7 @@ use crate::SpoolError;
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// What each version added; index 0 makes version 1.
-const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
+const MIGRATIONS: [&str; 7] = [V1, V2, V3, V4, V5, V6, V7];
 
 const V1: &str = r"
 CREATE TABLE chain (
@@ -351,6 +351,44 @@ CREATE TABLE pruned (
   is_gone INTEGER NOT NULL DEFAULT 0 CHECK (is_gone IN (0, 1))
 ) STRICT;
 CREATE INDEX pruned_unfinished ON pruned (bundle_rowid) WHERE is_gone = 0;
+";
+
+/// What incidents claimed before: the hash that each runbook's id and version had first, and how many
+/// incidents were sealed with which finding. Both are learnt from what is there already, as `claimed.rs`
+/// learns them of each new bundle.
+const V7: &str = r"
+CREATE TABLE runbook_seen (
+  runbook_id TEXT NOT NULL,
+  runbook_version TEXT NOT NULL,
+  runbook_hash TEXT NOT NULL CHECK (length(runbook_hash) = 71),
+  -- The first that had it.
+  bundle_rowid INTEGER NOT NULL REFERENCES bundle,
+  PRIMARY KEY (runbook_id, runbook_version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE finding_tally (
+  code TEXT PRIMARY KEY,
+  incidents INTEGER NOT NULL CHECK (incidents >= 1)
+) STRICT, WITHOUT ROWID;
+INSERT OR IGNORE INTO runbook_seen
+SELECT runbook_id, runbook_version, runbook_hash, bundle_rowid FROM (
+  SELECT bundle_rowid,
+    json_extract(document, '$.runbook.runbook_id') AS runbook_id,
+    json_extract(document, '$.runbook.runbook_version') AS runbook_version,
+    json_extract(document, '$.runbook.runbook_hash') AS runbook_hash
+  FROM (SELECT bundle_rowid, CAST(bytes AS TEXT) AS document
+        FROM bundle JOIN (SELECT DISTINCT bundle_rowid FROM incident_seen) USING (bundle_rowid))
+  WHERE json_valid(document))
+WHERE typeof(runbook_id) = 'text' AND typeof(runbook_version) = 'text'
+  AND runbook_hash GLOB 'sha256:*' AND length(runbook_hash) = 71
+  AND substr(runbook_hash, 8) NOT GLOB '*[^0-9a-f]*' AND substr(runbook_hash, 8) GLOB '*[^0]*'
+ORDER BY bundle_rowid;
+INSERT INTO finding_tally
+SELECT code, count(*) FROM (
+  SELECT DISTINCT bundle_rowid, json_extract(value, '$.code') AS code
+  FROM (SELECT bundle_rowid, CAST(bytes AS TEXT) AS document
+        FROM bundle JOIN (SELECT DISTINCT bundle_rowid FROM incident_seen) USING (bundle_rowid)),
+    json_each(iif(json_valid(document), document, '{}'), '$.findings'))
+WHERE typeof(code) = 'text' GROUP BY code;
 ";
 
 /// Brings an opened database to [`SCHEMA_VERSION`], or refuses one that is newer.

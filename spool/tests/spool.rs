@@ -251,6 +251,7 @@ fn a_spool_of_every_earlier_version_opens_with_everything_it_held_and_goes_on() 
         (3, include_str!("fixtures/spool-v3.sql")),
         (4, include_str!("fixtures/spool-v4.sql")),
         (5, include_str!("fixtures/spool-v5.sql")),
+        (6, include_str!("fixtures/spool-v6.sql")),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spool.db");
@@ -265,9 +266,17 @@ fn a_spool_of_every_earlier_version_opens_with_everything_it_held_and_goes_on() 
         assert_eq!(spool.artifacts(1).unwrap().len(), usize::from(version >= 2));
         assert_eq!(spool.answer("R").unwrap().is_some(), version >= 3);
         assert_eq!(spool.notices().unwrap().len(), usize::from(version >= 3));
+        // Only the bundle of the newest is an incident's document in full.
+        let hash = format!("sha256:{}", "a".repeat(64));
+        let runbook = spool.runbook_seen("RB-1", "1").unwrap();
+        let learnt = (version >= 6).then(|| ("EB-20261121-0001".to_owned(), hash));
+        assert_eq!(runbook.map(|seen| (seen.bundle_id, seen.hash)), learnt);
         let chain = spool.head().chain_id().to_owned();
         spool.commit(&group(&chain, 2)).unwrap();
         drop(spool);
+        let findings = Reader::open(&path).unwrap().findings().unwrap();
+        let tallied = (version >= 6).then(|| ("zero_hash".to_owned(), 1));
+        assert_eq!(findings.into_iter().next(), tallied);
         assert_eq!(open(&path).head().sequence(), 2);
         assert_eq!(
             Reader::open(&path)

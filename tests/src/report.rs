@@ -6,7 +6,7 @@ use audit::report::{
     FindingContent, IncidentContent, IncidentDetail, Proven, ReportError, Summary, VersionContent,
 };
 use audit::{Check, Code, Finding, Level, Subject, Tally, TrustedKey};
-use evidence::bundle::Kind;
+use evidence::bundle::{Kind, TimeSource};
 use evidence::controls::{About, ControlMap};
 use evidence::custody::IncidentEntry;
 use evidence::digest::Sha256;
@@ -255,6 +255,7 @@ impl Synthetic {
             } else {
                 Vec::new()
             },
+            clock: Some(TimeSource::unknown()),
             sealed_findings,
         };
         let body = BodyContent::Incident(Box::new(IncidentContent {

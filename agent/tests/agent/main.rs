@@ -13,3 +13,4 @@ mod races;
 mod receipts;
 mod rotation;
 mod screening;
+mod truth;

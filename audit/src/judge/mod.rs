@@ -9,6 +9,7 @@ mod artifact;
 mod book;
 mod chain;
 mod chain_start;
+mod claims;
 mod confirmed;
 mod coverage;
 mod custody;
@@ -113,6 +114,7 @@ pub fn judge(
         lock::judge(&mut bench)?;
         version::judge(&mut bench)?;
         unexpected::judge(&mut bench)?;
+        claims::judge(&mut bench)?;
         time::judge(&mut bench)?;
         record::judge(&mut bench)?;
         bench.book.close()?;

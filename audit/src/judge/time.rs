@@ -14,6 +14,36 @@ pub(super) fn judge(bench: &mut Bench<'_>) -> Result<(), LedgerError> {
     stored(bench)?;
     for chain in bench.chains()? {
         in_order(bench, &chain)?;
+        jumps(bench, &chain)?;
+    }
+    Ok(())
+}
+
+/// What custody tells of jumps is to be known, also where no bundle came out of order by them.
+fn jumps(bench: &Bench<'_>, chain: &Chain) -> Result<(), LedgerError> {
+    let mut statement = bench.ledger.sql().prepare_cached(
+        "SELECT bundle.sequence, bundle_id, bundle.path, event.value ->> 'at', event.value ->> 'jumped_ms'
+         FROM custody JOIN bundle USING (bundle_rowid), json_each(rest, '$.clock_events') AS event
+         WHERE client_id = ?1 AND host_id = ?2 AND chain_id = ?3 AND is_trusted = 1
+           AND reseals_sha256 IS NULL
+         ORDER BY bundle.sequence, event.key",
+    )?;
+    let mut rows = statement.query([&chain.client_id, &chain.host_id, &chain.chain_id])?;
+    while let Some(row) = rows.next()? {
+        let subject = Subject {
+            bundle_id: row.get(1)?,
+            path: row.get(2)?,
+            ..chain.at(number(row, 0)?)
+        };
+        let (at, jumped_ms): (String, i64) = (row.get(3)?, row.get(4)?);
+        let way = if jumped_ms < 0 { "back" } else { "forward" };
+        let message = format!(
+            "the clock was set {way} by {} ms, noticed at {at} by the clock after it",
+            jumped_ms.unsigned_abs()
+        );
+        bench
+            .book
+            .note(Check::Time, Code::ClockJump, subject, message)?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use evidence::bundle::BundleId;
 use evidence::handover::Role;
+use jiff::Timestamp;
 
 use super::Selection;
 use crate::place::Place;
@@ -13,6 +14,8 @@ use crate::source::{Listed, Marker, Source, SourceError};
 #[derive(Debug, Clone)]
 pub(crate) struct Version {
     pub(crate) id: Box<str>,
+    /// When the store got it; a folder does not tell.
+    pub(crate) received_at: Option<Timestamp>,
 }
 
 /// What is stored of a bundle, each the oldest first.
@@ -109,6 +112,7 @@ impl Holdings {
         let held = chain.bundles.entry(id).or_default();
         let version = Version {
             id: listed.version_id.as_str().into(),
+            received_at: listed.last_modified,
         };
         match place.role {
             _ if listed.is_delete_marker => held.is_hidden = true,

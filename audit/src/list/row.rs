@@ -2,6 +2,7 @@
 
 use evidence::bundle::{VerifiedBundle, object_path};
 use evidence::custody::{IncidentEntry, SealedEntry};
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// One bundle that answers the question, by a verified word.
@@ -16,6 +17,9 @@ pub struct Row {
     /// What it is.
     #[serde(flatten)]
     pub entry: SealedEntry,
+    /// When the store received what is stored first under its name, as the listing tells; null in a folder,
+    /// which has no dates of a store.
+    pub received_at: Option<Timestamp>,
     /// Where it belongs, below the prefix or folder.
     pub path: String,
     /// The custody bundle whose word this is; null when the bundle itself was verified, because no

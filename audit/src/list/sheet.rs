@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::Row;
 use crate::report::csv::Line;
 
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 23] = [
     "client_id",
     "host_id",
     "chain_id",
@@ -13,6 +13,7 @@ const COLUMNS: [&str; 22] = [
     "bundle_id",
     "kind",
     "generated_at",
+    "received_at",
     "incident_id",
     "event_type",
     "severity",
@@ -47,6 +48,7 @@ pub fn write_csv(rows: &[Row], out: &mut dyn Write) -> io::Result<()> {
             .cell(&entry.bundle_id)?
             .cell(entry.kind.as_str())?
             .cell(entry.generated_at)?
+            .or_empty(row.received_at)?
             .or_empty(incident.map(|i| &i.incident_id))?
             .or_empty(incident.map(|i| &i.event_type))?
             .or_empty(incident.map(|i| &i.severity))?

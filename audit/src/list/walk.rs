@@ -247,6 +247,9 @@ impl<'a> Walk<'a> {
             host_id: chain.host_id.clone(),
             chain_id: chain.chain_id.clone(),
             entry,
+            received_at: held
+                .and_then(|held| held.bundles.first())
+                .and_then(|version| version.received_at),
             path: path.to_owned(),
             listed_by: listed_by.map(str::to_owned),
             is_stored: held.is_some_and(super::holdings::Held::is_whole),

@@ -4,7 +4,7 @@
 //! a million, are streamed from a [`Content`], as often as they are needed, always in the same order.
 //! What a bundle says is here only once its signature is proven: see [`BundleContent::proven`].
 
-use evidence::bundle::{Kind, VerifiedBundle};
+use evidence::bundle::{Kind, TimeSource, VerifiedBundle};
 use evidence::custody::IncidentEntry;
 use evidence::digest::Sha256;
 use evidence::incident::{Action, IncidentBody, StoredFile};
@@ -166,6 +166,16 @@ pub struct BundleContent {
 }
 
 impl BundleContent {
+    /// When the store got the first that it holds of it, by the store's clock.
+    #[must_use]
+    pub fn received_at(&self) -> Option<Timestamp> {
+        self.versions
+            .iter()
+            .filter(|version| !version.is_delete_marker && version.object == self.object)
+            .filter_map(|version| version.last_modified)
+            .min()
+    }
+
     /// The worst that was found about it. [`CheckResult::Passed`] says that it is proven and that
     /// nothing was found about it, not that everything was checked: what could not be checked of the
     /// whole, such as the locks of a folder, is no finding about each bundle.
@@ -280,6 +290,9 @@ pub struct IncidentDetail {
     pub actions: Vec<Action>,
     /// The files stored with it.
     pub artifacts: Vec<StoredFile>,
+    /// What was known of the clock when it was sealed.
+    #[serde(default)]
+    pub clock: Option<TimeSource>,
     /// What the agent noticed when it sealed it.
     pub sealed_findings: Vec<evidence::findings::Finding>,
 }
@@ -306,6 +319,7 @@ impl IncidentDetail {
             resolution_status: body.outputs.resolution_status,
             actions: body.actions_taken,
             artifacts: body.artifacts.files,
+            clock: Some(bundle.header().time.clone()),
             sealed_findings: findings
                 .and_then(|findings| Vec::deserialize(findings).ok())
                 .unwrap_or_default(),

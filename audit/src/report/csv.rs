@@ -72,7 +72,7 @@ fn header(out: &mut dyn Write, names: &str) -> io::Result<()> {
 pub(super) fn bundles(out: &mut dyn Write, content: &dyn Content) -> Result<(), ReportError> {
     header(
         out,
-        "number,name,result,signature,kind,client_id,host_id,chain_id,sequence,generated_at,sha256,\
+        "number,name,result,signature,kind,client_id,host_id,chain_id,sequence,generated_at,received_at,sha256,\
          previous_sha256,evidence_bundle_hash,key_id,covered_by,object,incident_id,event_type,severity,detected_at,\
          hostname,hipaa_controls,soc2,resolution_type,sla_met,mttr_seconds,sla_target_seconds,sealed_findings,\
          failed,could_not_check,versions,lock_modes,earliest_retain_until,version_ids",
@@ -93,6 +93,7 @@ fn bundle_line(out: &mut dyn Write, bundle: &BundleContent) -> io::Result<()> {
         .or_empty(proven.map(|proven| &proven.chain_id))?
         .or_empty(proven.map(|proven| proven.sequence))?
         .or_empty(proven.map(|proven| proven.generated_at))?
+        .or_empty(bundle.received_at())?
         .or_empty(bundle.sha256)?
         .or_empty(proven.and_then(|proven| proven.previous_sha256))?
         .or_empty(proven.map(|proven| &proven.evidence_bundle_hash))?

@@ -25,9 +25,13 @@ codes! {
     EXIT_CODE_MISMATCH = "exit_code_mismatch", "An exit code contradicts the result of its step.";
     ZERO_HASH = "zero_hash", "A digest is all zeros: a placeholder.";
     MALFORMED_HASH = "malformed_hash", "A digest is not of the form it should have.";
-    DRY_RUN_SUCCESS = "dry_run_success", "A dry run claims success.";
+    DRY_RUN_SUCCESS = "dry_run_success", "A dry run claims success, or success in part.";
     SUCCESS_WITHOUT_STEPS = "success_without_steps", "Success is claimed, but no step was executed.";
     UNKNOWN_CITATION = "unknown_citation", "Not a citation of the Security Rule that this version knows.";
+    RUNBOOK_CHANGED = "runbook_changed", "This host sealed another hash before for the same runbook id and version.";
+    SEALED_LATE = "sealed_late", "It was sealed long after the treatment ended.";
+    BACKFILLED = "backfilled", "It was sealed so long after the treatment ended that it counts as filled in afterwards.";
+    CLOCK_NOT_SYNCHRONISED = "clock_not_synchronised", "When it was sealed, the host's clock was said not to be synchronised, or was far from the store's.";
     MISAPPLIED_CONTROL = "misapplied_control", "A citation of the Security Rule that is not about such an event; the message says why.";
 }
 

@@ -67,9 +67,11 @@ fn durations(body: &IncidentBody, findings: &mut Findings) {
     let mttr = execution.mttr_seconds.as_f64().unwrap_or(f64::NAN);
     let target = execution.sla_target_seconds.as_f64().unwrap_or(f64::NAN);
     let end = execution.timestamp_end.at();
-    let agrees = [execution.timestamp_start.at(), body.detected_at().at()]
-        .into_iter()
-        .any(|start| (mttr - end.duration_since(start).as_secs_f64()).abs() <= TIME_TOLERANCE_SECS);
+    let measured = [execution.timestamp_start.at(), body.detected_at().at()]
+        .map(|start| end.duration_since(start).as_secs_f64());
+    let agrees = measured
+        .iter()
+        .any(|seconds| (mttr - seconds).abs() <= TIME_TOLERANCE_SECS);
     if !agrees {
         findings.add(
             code::MTTR_MISMATCH,
@@ -77,11 +79,27 @@ fn durations(body: &IncidentBody, findings: &mut Findings) {
             "neither the time from start to end nor that from detection to end",
         );
     }
-    if execution.sla_met != (mttr <= target) {
+    let follows = |seconds: f64, slack: f64| {
+        if execution.sla_met {
+            seconds <= target + slack
+        } else {
+            seconds > target - slack
+        }
+    };
+    if !follows(mttr, 0.0) {
         findings.add(
             code::SLA_MISMATCH,
             "/execution/sla_met",
             "does not follow from mttr_seconds and sla_target_seconds",
+        );
+    } else if !measured
+        .iter()
+        .any(|seconds| follows(*seconds, TIME_TOLERANCE_SECS))
+    {
+        findings.add(
+            code::SLA_MISMATCH,
+            "/execution/sla_met",
+            "follows from mttr_seconds, but not from the times themselves and sla_target_seconds",
         );
     }
 }
@@ -157,10 +175,6 @@ fn times(body: &IncidentBody, now: Timestamp, findings: &mut Findings) {
 }
 
 fn hashes(body: &IncidentBody, findings: &mut Findings) {
-    let is_sha256 = |text: &str| {
-        text.strip_prefix("sha256:")
-            .is_some_and(|hex| is_hex(hex, 64))
-    };
     let mut check = |path: String, text: &str, well_formed: bool| {
         if !well_formed {
             findings.add(
@@ -191,6 +205,31 @@ fn hashes(body: &IncidentBody, findings: &mut Findings) {
         let path = presentable(&format!("/artifacts/checksums/{name}"));
         check(path, text, is_checksum(text));
     }
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.strip_prefix("sha256:")
+        .is_some_and(|hex| is_hex(hex, 64))
+}
+
+/// `sha256:` and 64 digits, and no placeholder of zeros: something that can be compared.
+#[must_use]
+pub fn is_real_sha256(text: &str) -> bool {
+    is_sha256(text) && text.bytes().skip("sha256:".len()).any(|b| b != b'0')
+}
+
+/// What there is to say of a runbook whose id and version had `first` as its hash in the bundle
+/// `bundle_id`: a runbook that changes has another version, or nobody knows which one was run.
+#[must_use]
+pub fn runbook_changed(body: &IncidentBody, first: &str, bundle_id: &str) -> Option<Finding> {
+    let hash = &body.runbook.runbook_hash;
+    (is_real_sha256(hash) && hash != first).then(|| {
+        Finding::new(
+            code::RUNBOOK_CHANGED,
+            "/runbook/runbook_hash",
+            format!("another hash than {bundle_id} has for the same runbook id and version"),
+        )
+    })
 }
 
 /// The checksums by name; one that is no string is malformed, and so is the empty string.
@@ -226,15 +265,16 @@ fn outcome(body: &IncidentBody, findings: &mut Findings) {
             );
         }
     }
-    if body.resolution_status() != "success" {
-        return;
-    }
-    if body.execution.dry_run == Some(true) {
+    let status = body.resolution_status();
+    if body.execution.dry_run == Some(true) && matches!(status, "success" | "partial") {
         findings.add(
             code::DRY_RUN_SUCCESS,
             "/outputs/resolution_status",
-            "a dry run changes nothing, so it cannot succeed",
+            "a dry run changes nothing, so it cannot succeed, not even in part",
         );
+    }
+    if status != "success" {
+        return;
     }
     if body.runbook.steps_executed == 0 || body.executed_actions() == 0 {
         findings.add(

@@ -5,12 +5,14 @@
 
 pub mod code;
 mod consistency;
+mod timeliness;
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-pub use consistency::consistency;
+pub use consistency::{consistency, is_real_sha256, runbook_changed};
+pub use timeliness::{Lateness, clock_doubt, timeliness};
 
 /// So many findings of one code are recorded one by one; the rest are counted in one more.
 pub const MAX_PER_CODE: usize = 100;

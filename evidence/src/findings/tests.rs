@@ -79,6 +79,43 @@ fn sla_met_must_follow_from_mttr_and_target() {
 }
 
 #[test]
+fn sla_met_must_also_follow_from_the_times_whatever_the_mttr_claims() {
+    let mttr = "/execution/mttr_seconds";
+    let (met, target) = ("/execution/sla_met", "/execution/sla_target_seconds");
+    // It took 322 seconds.
+    let claimed = [(mttr, json!(9)), (target, json!(100))];
+    let both = [(code::MTTR_MISMATCH, mttr), (code::SLA_MISMATCH, met)];
+    finds(&claimed, &both);
+    let missed = [
+        (mttr, json!(900)),
+        (target, json!(600)),
+        (met, json!(false)),
+    ];
+    finds(&missed, &both);
+    finds(&[(mttr, json!(300)), (target, json!(321))], &both[..1]);
+}
+
+#[test]
+fn a_runbook_of_the_same_id_and_version_has_the_same_hash() {
+    let mut drop = consistent();
+    let hash = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    for (now, first, changed) in [
+        (hash("a"), hash("a"), false),
+        (hash("a"), hash("b"), true),
+        (hash("0"), hash("b"), false),
+        ("unknown".to_owned(), hash("b"), false),
+    ] {
+        *drop.pointer_mut("/runbook/runbook_hash").unwrap() = json!(now);
+        let bytes = serde_json::to_vec(&drop).unwrap();
+        let incident = Incident::parse(&bytes, &Limits::default()).unwrap();
+        let found = runbook_changed(&incident.body, &first, "EB-20261121-0007");
+        assert_eq!(found.is_some(), changed, "{now} after {first}");
+        assert!(found.is_none_or(|f| f.message.contains("EB-20261121-0007")));
+    }
+    assert!(!is_real_sha256(&hash("0")) && is_real_sha256(&hash("1")));
+}
+
+#[test]
 fn step_counts_and_numbers_must_agree() {
     let executed = "/runbook/steps_executed";
     finds(&[(executed, json!(3))], &[(code::STEPS_MISMATCH, executed)]);
@@ -246,6 +283,11 @@ fn success_needs_a_step_that_was_really_taken() {
         ],
         &[],
     );
+    let in_part = [
+        ("/execution/dry_run", json!(true)),
+        (status, json!("partial")),
+    ];
+    finds(&in_part, &[(code::DRY_RUN_SUCCESS, status)]);
     finds(&[("/execution/dry_run", json!(false))], &[]);
     let nothing = [
         ("/actions", json!([])),

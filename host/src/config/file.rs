@@ -225,6 +225,8 @@ section! {
         min_local_age_days: u32,
         min_free_bytes: u64,
         custody_interval_secs: u64,
+        late_after_secs: u64,
+        backfilled_after_secs: u64,
     }
 }
 

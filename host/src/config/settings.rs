@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use evidence::controls::{Addition, ControlMap};
+use evidence::findings::Lateness;
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::origin::Origins;
@@ -190,6 +192,22 @@ pub struct AgentSettings {
     pub min_free_bytes: u64,
     /// A custody bundle is sealed at least this often, in seconds, also when nothing happened.
     pub custody_interval_secs: u64,
+    /// What is sealed longer than this after its treatment ended is labelled late, in seconds.
+    pub late_after_secs: u64,
+    /// And longer than this, filled in afterwards, in seconds.
+    pub backfilled_after_secs: u64,
+}
+
+impl AgentSettings {
+    /// How late evidence may be sealed.
+    #[must_use]
+    pub fn lateness(&self) -> Lateness {
+        let secs = |secs| SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX));
+        Lateness {
+            late_after: secs(self.late_after_secs),
+            backfilled_after: secs(self.backfilled_after_secs),
+        }
+    }
 }
 
 /// What is added to the map of controls.

@@ -84,7 +84,29 @@ pub(super) fn settings(
             3600,
             60..=86_400,
         ),
+        late_after_secs: within(
+            places,
+            "agent.late_after_secs",
+            file.agent.late_after_secs,
+            3600,
+            60..=30 * DAY_SECS,
+        ),
+        backfilled_after_secs: within(
+            places,
+            "agent.backfilled_after_secs",
+            file.agent.backfilled_after_secs,
+            7 * DAY_SECS,
+            60..=365 * DAY_SECS,
+        ),
     };
+    if agent.backfilled_after_secs < agent.late_after_secs {
+        places.problem(
+            "agent.backfilled_after_secs",
+            agent.backfilled_after_secs,
+            "it is less than agent.late_after_secs",
+            "raise it, or lower the other",
+        );
+    }
     let destinations =
         destination::destinations(file.destination, &file.retention, places, &mut warnings);
     let signing = signing(file.signing, places);

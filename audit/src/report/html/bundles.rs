@@ -191,7 +191,12 @@ fn facts(out: &mut Markup<'_>, bundle: &BundleContent) -> io::Result<()> {
         html!(out; "</dd></div>\n<div><dt>Content hash</dt><dd class=\"hash\">" (proven.evidence_bundle_hash)
             "</dd></div>\n<div><dt>Signed with key</dt><dd class=\"hash\">" (proven.key_id)
             "</dd></div>\n<div><dt>Sealed</dt><dd>" (At(proven.generated_at))
-            ", by the host’s clock</dd></div>\n");
+            ", by the host’s clock</dd></div>\n<div><dt>Received</dt><dd>");
+        match bundle.received_at() {
+            Some(at) => html!(out; (At(at)) ", by the store’s clock"),
+            None => html!(out; "no store told when"),
+        }
+        html!(out; "</dd></div>\n");
     }
     if let Some(covered_by) = &bundle.covered_by {
         html!(out; "<div><dt>Covered by custody</dt><dd>" (covered_by) "</dd></div>\n");
@@ -221,6 +226,18 @@ fn incident_body(out: &mut Markup<'_>, incident: &IncidentContent) -> io::Result
             "so steps and artifacts are not shown.</p>\n");
         return Ok(());
     };
+    if let Some(clock) = &detail.clock {
+        html!(out; "<div><dt>Clock when sealed</dt><dd>by " (clock.source));
+        match clock.synchronised {
+            Some(true) => html!(out; ", synchronised"),
+            Some(false) => html!(out; ", <strong>not synchronised</strong>"),
+            None => {}
+        }
+        if let Some(error_ms) = clock.estimated_error_ms {
+            html!(out; ", at most " (format!("{error_ms:.0}")) " ms off");
+        }
+        html!(out; "</dd></div>\n");
+    }
     html!(out; "<div><dt>Treated</dt><dd>" (detail.started) " to " (detail.ended) " by " (detail.operator)
         "</dd></div>\n<div><dt>Runbook</dt><dd>" (detail.runbook_id) " " (detail.runbook_version)
         ", " (detail.steps_executed) " of " (Of(detail.steps_total, "step"))
