@@ -31,6 +31,15 @@ pub enum AgentError {
         #[source]
         source: std::io::Error,
     },
+    /// What tells this machine from others.
+    #[error("{path}, to which the chain of evidence is bound, cannot be read")]
+    MachineId {
+        /// The file.
+        path: PathBuf,
+        /// What happened.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another folder lies where one of ours was opened, or none.
     #[error("{path} is not the folder any more that was opened")]
     Replaced {

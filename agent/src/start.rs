@@ -97,7 +97,11 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let paths = &settings.paths;
         let now = clock.now();
-        let machine = host::machine::digest(&paths.machine_id);
+        let machine =
+            host::machine::digest(&paths.machine_id).map_err(|source| AgentError::MachineId {
+                path: paths.machine_id.clone(),
+                source,
+            })?;
         let mut spool = Spool::open(&paths.spool.join("spool.db"), machine, now)?;
         let in_use = spool.key_in_use()?;
         let keys = keys(&settings.signing, in_use.as_deref())?;

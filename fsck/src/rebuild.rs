@@ -74,6 +74,15 @@ pub enum RebuildError {
     /// The new spool could not be written.
     #[error("the new spool cannot be written")]
     Spool(#[from] SpoolError),
+    /// What tells this machine from others.
+    #[error("{path}, to which the chain of evidence is bound, cannot be read", path = path.display())]
+    MachineId {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file could not be written.
     #[error("{path} cannot be written", path = path.display())]
     File {
@@ -220,7 +229,11 @@ fn write_spool(
         // What an interrupted rebuild left is made again.
         let _ = fs::remove_file(paths.spool.join(format!("spool.db.rebuilding{leftover}")));
     }
-    let machine = host::machine::digest(&paths.machine_id);
+    let machine =
+        host::machine::digest(&paths.machine_id).map_err(|source| RebuildError::MachineId {
+            path: paths.machine_id.clone(),
+            source,
+        })?;
     let mut rebuild = Rebuild::begin(&fresh, machine, now)?;
     let mut end = None;
     for chain in index.values() {
