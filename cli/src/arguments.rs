@@ -80,7 +80,7 @@ pub(crate) enum Command {
     /// What cannot be read is an alarm, and the exit code is 3; the rest is shown all the same.
     /// Reads both databases beside running daemons or without them. Run it as root, or as a user
     /// who may read both.
-    Status(StatusOptions),
+    Status(WatchOptions),
     /// Show one bundle with its storage locations completed.
     ///
     /// The signed file carries the plan; what was confirmed since comes from the uploader's
@@ -433,6 +433,16 @@ pub(crate) struct StatusOptions {
     /// As JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct WatchOptions {
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Go on showing it until Ctrl-C: in place on a terminal, otherwise a line for each change.
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Args)]

@@ -15,8 +15,10 @@ use spool::reader::Counts as SpoolCounts;
 use spool::{CustodyState, SpoolError};
 use uploader::delivery::{BlockedItem, Summary};
 
-use crate::arguments::StatusOptions;
+use crate::arguments::WatchOptions;
 use crate::output::{self, plain};
+
+mod watch;
 
 /// So many blocked items are listed; `blocked list` has them all.
 const BLOCKED_LISTED: usize = 100;
@@ -85,8 +87,11 @@ impl Told {
     }
 }
 
-pub(crate) fn run(options: &StatusOptions, config: &Path) -> Result<ExitCode> {
+pub(crate) fn run(options: &WatchOptions, config: &Path) -> Result<ExitCode> {
     let settings = output::settings(config)?;
+    if options.watch {
+        return watch::run(&settings, options.json);
+    }
     let status = look(&settings)?;
     if options.json {
         output::json(&status)?;

@@ -4,3 +4,4 @@ mod dashboard;
 mod hooks;
 mod rules;
 mod told;
+mod watch;
