@@ -201,8 +201,6 @@ pub(crate) fn joined(text: &[u8]) -> Option<Reading> {
 
 /// Shorter ones hold nothing that a rule would find.
 const BASE64_MIN_CHARS: usize = 16;
-/// The first characters, which tell random bytes from text.
-const BASE64_TRIED_CHARS: usize = 16;
 /// Lines of MIME (RFC 2045 section 6.8) have 76 characters, those of PEM 64.
 const BASE64_LINE_MIN_CHARS: usize = 60;
 
@@ -216,20 +214,40 @@ pub(crate) fn base64_texts(text: &[u8], mut each: impl FnMut(Range<usize>, Vec<u
     let mut at = 0;
     while at < text.len() {
         let start = at + text[at..].iter().take_while(|b| !is_base64(**b)).count();
+        let line = text[start..].iter().take_while(|b| is_base64(**b)).count();
+        at = start + line.max(1);
+        if line < BASE64_MIN_CHARS || !begins_with_text(&text[start..start + BASE64_MIN_CHARS]) {
+            continue;
+        }
         let (end, characters) = run(text, start);
-        at = end.max(start + 1);
-        if end - start < BASE64_MIN_CHARS {
-            continue;
-        }
-        let tried = &characters[..BASE64_TRIED_CHARS];
-        if !decode(tried).is_some_and(|bytes| bytes.iter().all(|b| is_text_byte(*b))) {
-            continue;
-        }
+        at = end;
         if let Some(decoded) = decode(&characters)
             && decoded.iter().all(|b| is_text_byte(*b))
         {
             each(start..end, decoded);
         }
+    }
+}
+
+/// Whether these characters, a multiple of four, decode to text: almost no random bytes do.
+fn begins_with_text(characters: &[u8]) -> bool {
+    characters.chunks_exact(4).all(|four| {
+        let bits = four
+            .iter()
+            .fold(0_u32, |bits, b| (bits << 6) | u32::from(sextet(*b)));
+        let [_, first, second, third] = bits.to_be_bytes();
+        [first, second, third].into_iter().all(is_text_byte)
+    })
+}
+
+/// What a character of either alphabet stands for.
+const fn sextet(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        _ => 63,
     }
 }
 
