@@ -16,4 +16,5 @@ pub mod receipts;
 pub mod requests;
 pub mod sightings;
 mod signer;
+pub mod standings;
 mod written;

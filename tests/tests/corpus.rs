@@ -89,6 +89,11 @@ fn the_corpus_of_sightings_holds() {
 }
 
 #[test]
+fn the_corpus_of_standings_holds() {
+    replay("standings", fuzz::standings::holds);
+}
+
+#[test]
 fn the_corpus_of_locations_holds() {
     replay("locations", fuzz::locations::holds);
 }
