@@ -364,7 +364,7 @@ impl Life {
         for role in ROLES {
             self.host.guest.sh(&format!(
                 "mkdir -p /run/systemd/system/{0}.service.d
-                 printf '[Service]\\nWatchdogSec=4\\nRestartSec=100ms\\n' \
+                 printf '[Service]\\nWatchdogSec=4\\nRestartSec=100ms\\nRestartSteps=0\\n' \
                      >/run/systemd/system/{0}.service.d/soon.conf
                  systemctl daemon-reload; systemctl restart {0}",
                 role.service()
