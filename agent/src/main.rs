@@ -6,6 +6,12 @@ use agent::{Action, Arguments};
 use clap::Parser as _;
 use host::config::{ConfigError, Settings, environment};
 use host::instance::AGENT_LOCK;
+use zeroizing_alloc::ZeroAlloc;
+
+/// What is freed is wiped first: of a drop nothing stays in memory, nor in a dump of it, once its bundle
+/// is sealed without what screening took out.
+#[global_allocator]
+static MEMORY: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 /// In the journal, in messages, and in the unit's name.
 const NAME: &str = "msp-evidence-agent";

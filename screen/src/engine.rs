@@ -170,7 +170,10 @@ impl Screen {
             });
         }
         self.encoded(text, |rule, span| add(rule, span, Found::Base64));
-        if let Some(reading) = unwrap::joined(text) {
+        for joins in unwrap::Joins::EACH {
+            let Some(reading) = unwrap::joined(text, joins) else {
+                continue;
+            };
             self.plain(&reading.bytes, |rule, span| {
                 if rule.splits && reading.is_joined(&span) {
                     add(rule, reading.place(&span), Found::Split);

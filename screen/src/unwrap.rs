@@ -168,15 +168,44 @@ fn begins_entry(line: &[u8]) -> bool {
         }
 }
 
-/// Lines joined to one, as a terminal or an editor may have broken them; `None` if it is one line.
-pub(crate) fn joined(text: &[u8]) -> Option<Reading> {
+/// Which line breaks to leave out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// Every one: a value may be broken several times.
+    All,
+    /// The first, the third and so on: what comes after a broken value must stay apart from it.
+    Odd,
+    /// The second, the fourth and so on.
+    Even,
+}
+
+impl Joins {
+    pub(crate) const EACH: [Self; 3] = [Self::All, Self::Odd, Self::Even];
+
+    /// Whether the break of this number, from 0, is left out.
+    const fn leaves_out(self, number: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Odd => number.is_multiple_of(2),
+            Self::Even => !number.is_multiple_of(2),
+        }
+    }
+}
+
+/// Lines joined, as a terminal or an editor may have broken them; `None` if none is.
+pub(crate) fn joined(text: &[u8], joins: Joins) -> Option<Reading> {
     let mut reading: Option<Reading> = None;
     let mut copied = 0;
     let mut at = 0;
+    let mut number = 0;
     while let Some(next) = text[at..].iter().position(|b| *b == b'\n') {
         let line_break = at + next;
-        if begins_entry(&text[line_break + 1..]) {
-            at = line_break + 1;
+        at = line_break + 1;
+        if begins_entry(&text[at..]) {
+            continue;
+        }
+        number += 1;
+        if !joins.leaves_out(number - 1) {
             continue;
         }
         let mut end = line_break;
@@ -187,14 +216,14 @@ pub(crate) fn joined(text: &[u8]) -> Option<Reading> {
         }
         let reading = reading.get_or_insert_with(|| Reading::new(text));
         reading.add(&text[copied..end], copied..end);
-        at = line_break + 1;
         at += text[at..]
             .iter()
             .take_while(|b| matches!(b, b' ' | b'\t'))
             .count();
         copied = at;
     }
-    let mut reading = reading?;
+    let is_one_line = number < 2 && joins != Joins::All;
+    let mut reading = reading.filter(|_| !is_one_line)?;
     reading.add(&text[copied..], copied..text.len());
     Some(reading)
 }
@@ -219,12 +248,19 @@ pub(crate) fn base64_texts(text: &[u8], mut each: impl FnMut(Range<usize>, Vec<u
         if line < BASE64_MIN_CHARS || !begins_with_text(&text[start..start + BASE64_MIN_CHARS]) {
             continue;
         }
-        let (end, characters) = run(text, start);
-        at = end;
-        if let Some(decoded) = decode(&characters)
-            && decoded.iter().all(|b| is_text_byte(*b))
-        {
-            each(start..end, decoded);
+        let lines = run(text, start);
+        at = lines.last().map_or(at, |line| line.end.max(at));
+        // What follows may be an ordinary line that only begins like one of base64, and what it seems to
+        // say would stand right behind a value.
+        let count = lines.len();
+        let together = std::iter::once(0..count);
+        let but_last = (count > 1).then(|| 0..count - 1);
+        let alone = (0..count).filter(|_| count > 1).map(|line| line..line + 1);
+        for reading in together.chain(but_last).chain(alone) {
+            let lines = &lines[reading];
+            if let Some(decoded) = decoded(text, lines) {
+                each(lines[0].start..lines[lines.len() - 1].end, decoded);
+            }
         }
     }
 }
@@ -251,32 +287,48 @@ const fn sextet(byte: u8) -> u8 {
     }
 }
 
-/// The end of the run that starts here, with its lines if it has several, and its characters in the
-/// standard alphabet.
-fn run(text: &[u8], start: usize) -> (usize, Vec<u8>) {
-    let mut characters = Vec::new();
+/// What these lines together say, if it is text.
+fn decoded(text: &[u8], lines: &[Range<usize>]) -> Option<Vec<u8>> {
+    let first = &text[lines.first()?.clone()];
+    if !begins_with_text(first.get(..BASE64_MIN_CHARS)?) {
+        return None;
+    }
+    let is_text = |bytes: &Vec<u8>| bytes.iter().all(|b| is_text_byte(*b));
+    let parts = lines.iter().map(|line| standard(&text[line.clone()]));
+    decode(&parts.collect::<Vec<_>>().concat()).filter(is_text)
+}
+
+/// Characters of either alphabet in the standard one (RFC 4648, sections 4 and 5).
+fn standard(characters: &[u8]) -> Vec<u8> {
+    characters
+        .iter()
+        .map(|b| match b {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => *other,
+        })
+        .collect()
+}
+
+/// The lines of the run that starts here: at least one, which may be empty.
+fn run(text: &[u8], start: usize) -> Vec<Range<usize>> {
+    let mut lines = Vec::new();
     let mut at = start;
     loop {
-        let line = text[at..].iter().take_while(|b| is_base64(**b)).count();
-        let end = at + line;
-        if line >= BASE64_MIN_CHARS || !characters.is_empty() {
-            characters.extend(text[at..end].iter().map(|b| match b {
-                b'-' => b'+',
-                b'_' => b'/',
-                other => *other,
-            }));
-        }
+        let length = text[at..].iter().take_while(|b| is_base64(**b)).count();
+        let end = at + length;
+        lines.push(at..end);
         let line_break = match &text[end..] {
             [b'\r', b'\n', ..] => 2,
             [b'\n', ..] => 1,
             _ => 0,
         };
-        let goes_on = line >= BASE64_LINE_MIN_CHARS
-            && line % 4 == 0
+        let goes_on = length >= BASE64_LINE_MIN_CHARS
+            && length % 4 == 0
             && line_break > 0
             && text.get(end + line_break).is_some_and(|b| is_base64(*b));
         if !goes_on {
-            return (end, characters);
+            return lines;
         }
         at = end + line_break;
     }
@@ -318,11 +370,16 @@ mod tests {
     #[test]
     fn lines_are_joined_and_a_place_knows_whether_it_was() {
         let text = b"12\\\n  3\r\n45";
-        let reading = joined(text).unwrap();
+        let reading = joined(text, Joins::All).unwrap();
         assert_eq!(reading.bytes, b"12345");
         assert_eq!(reading.place(&(1..4)), 1..10);
         assert!(reading.is_joined(&(1..4)) && !reading.is_joined(&(0..2)));
-        assert!(joined(b"one line").is_none());
+        assert!(joined(b"one line", Joins::All).is_none());
+        assert!(joined(b"two\nlines", Joins::Odd).is_none());
+        let read = |joins| joined(b"1\n2\n3\n4", joins).unwrap().bytes;
+        assert_eq!(read(Joins::All), b"1234");
+        assert_eq!(read(Joins::Odd), b"12\n34");
+        assert_eq!(read(Joins::Even), b"1\n23\n4");
         for next in [
             "2026-11-21 10:00 next",
             "Nov 21 10:00:00 host",
@@ -330,7 +387,26 @@ mod tests {
             "\"name\": 1",
             "password=x",
         ] {
-            assert!(joined(format!("a\n{next}").as_bytes()).is_none(), "{next}");
+            assert!(
+                joined(format!("a\n{next}").as_bytes(), Joins::All).is_none(),
+                "{next}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_is_read_although_an_ordinary_line_follows() {
+        let engine = base64::engine::general_purpose::STANDARD;
+        let encoded =
+            engine.encode("a text whose base64 is just as long as a line of MIME may be, ok");
+        assert!(encoded.len() >= BASE64_LINE_MIN_CHARS && encoded.len().is_multiple_of(4));
+        for text in [
+            format!("x={encoded}\nGET /"),
+            format!("{}\n{encoded}\nGET /", encoded.replace('=', "")),
+        ] {
+            let mut found = 0;
+            base64_texts(text.as_bytes(), |_, _| found += 1);
+            assert!(found > 0, "{text}");
         }
     }
 
@@ -345,7 +421,8 @@ mod tests {
         base64_texts(text.as_bytes(), |at, decoded| {
             found.push((text[at].to_owned(), String::from_utf8(decoded).unwrap()));
         });
-        assert_eq!(found.len(), 1);
+        // Together, and each line by itself.
+        assert_eq!(found.len(), 4);
         assert_eq!(found[0].1.trim_end(), long.trim_end());
     }
 }

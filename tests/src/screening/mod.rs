@@ -14,6 +14,7 @@ pub mod judge;
 pub mod leak;
 pub mod presidio;
 mod random;
+pub mod search;
 pub mod sensitive;
 mod values;
 

@@ -26,6 +26,7 @@ mod network;
 mod producers;
 mod pruning;
 mod rotation;
+mod screened;
 mod selecting;
 mod setup;
 mod stores;
