@@ -347,6 +347,25 @@ pub(crate) enum KeysCommand {
     ///
     /// Example: msp-evidence keys rotate --reason "yearly, by policy"
     Rotate(RotateOptions),
+    /// Write this host's public keys into a folder, as a keyring that auditors can use as it is.
+    ///
+    /// The key in use and the retired ones, each with its fingerprint, client and host in keyring.toml.
+    /// Many hosts can share the folder, one after the other: entries of others are left as they are, and
+    /// what is there is not written again. Never put it into the bucket or beside the evidence: who can
+    /// forge evidence could replace it there. Tell auditors the fingerprints by another way.
+    ///
+    /// Example: msp-evidence keys publish --to /srv/auditors/keys
+    Publish(PublishOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct PublishOptions {
+    /// The folder; it is made when it is not there.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) to: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

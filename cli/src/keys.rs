@@ -14,13 +14,14 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::arguments::{GenerateOptions, KeysCommand, ShowKeyOptions};
-use crate::{credential, output, rotate_key, screening_key};
+use crate::{credential, output, publish_keys, rotate_key, screening_key};
 
 pub(crate) fn run(command: &KeysCommand, config: &Path) -> Result<ExitCode> {
     match command {
         KeysCommand::Generate(options) => generate(options, config),
         KeysCommand::Screening(options) => screening_key::run(options, config),
         KeysCommand::Show(options) => show(options, config),
+        KeysCommand::Publish(options) => publish_keys::run(options, config),
         KeysCommand::Rotate(options) => rotate_key::run(options, config),
     }
 }

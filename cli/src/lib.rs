@@ -20,6 +20,7 @@ mod hold;
 mod keys;
 mod list;
 mod output;
+mod publish_keys;
 mod pull;
 mod quarantine;
 mod report;

@@ -7,9 +7,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use host::config::DestinationSettings;
+use host::secret::{CREDENTIAL_NAME, S3_CREDENTIAL_NAME};
 
 use super::check::{Check, Family};
 use super::who::{Access, READ, Who};
+use crate::credential::{self, Stored};
 
 pub(crate) const FAMILY: Family = Family("credentials");
 
@@ -24,6 +26,62 @@ pub(crate) fn look(destination: &DestinationSettings, uploader: Option<&Who>) ->
         return vec![of_file(id, &PathBuf::from(file), uploader)];
     }
     Vec::new()
+}
+
+/// What systemd hands to the services from `folder`: closed to others, and opening on this machine.
+pub(crate) fn of_systemd(folder: &Path) -> Vec<Check> {
+    let shown = folder.display();
+    let mut checks = Vec::new();
+    match fs::metadata(folder) {
+        // Older ways of giving secrets need none.
+        Err(error) if error.kind() == ErrorKind::NotFound => return checks,
+        Err(error) => {
+            let found = error.to_string();
+            checks.push(FAMILY.unchecked("stored", shown, found, "run this as root"));
+            return checks;
+        }
+        Ok(meta) if Access::of(&meta).mode & 0o077 != 0 => checks.push(FAMILY.problem(
+            "stored",
+            &shown,
+            format!("{}: others may look into it", Access::of(&meta).shown()),
+            format!("chmod 0700 {shown}"),
+        )),
+        Ok(_) => {}
+    }
+    for name in [CREDENTIAL_NAME, S3_CREDENTIAL_NAME] {
+        match credential::stored_in(folder, name) {
+            Ok(None) => {}
+            Ok(Some(stored)) => checks.push(of_stored(&stored)),
+            Err(error) => checks.push(FAMILY.unchecked(
+                "stored",
+                name,
+                format!("{error:#}"),
+                "run this as root",
+            )),
+        }
+    }
+    checks
+}
+
+fn of_stored(stored: &Stored) -> Check {
+    let shown = stored.path().display();
+    match (stored.read(), stored) {
+        (Ok(secret), _) if secret.iter().all(u8::is_ascii_whitespace) => FAMILY.problem(
+            "stored",
+            shown,
+            "it is blank, which the services take for none",
+            "write it again: docs/operations.md, \"Secrets\"",
+        ),
+        (Ok(_), Stored::Plain(_)) => FAMILY.ok("stored", shown, "only its owner can read it"),
+        (Ok(_), Stored::Encrypted(_)) => FAMILY.ok("stored", shown, "it opens on this machine"),
+        (Err(error), _) => FAMILY.problem(
+            "stored",
+            &shown,
+            format!("{error:#}"),
+            "correct what it says, or write it again: docs/operations.md, \"Secrets\"; then restart the \
+             service",
+        ),
+    }
 }
 
 fn of_file(id: &str, file: &Path, uploader: Option<&Who>) -> Check {
@@ -94,6 +152,39 @@ mod tests {
         assert_eq!(verdict(901, 0o440), Verdict::Problem);
         assert_eq!(verdict(901, 0o404), Verdict::Problem);
         assert_eq!(verdict(0, 0o400), Verdict::Problem);
+    }
+
+    #[test]
+    fn what_systemd_hands_over_is_closed_not_blank_and_opens_here() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("credentials");
+        let verdicts = || -> Vec<Verdict> {
+            of_systemd(&folder)
+                .iter()
+                .map(|check| check.verdict)
+                .collect()
+        };
+        assert_eq!(verdicts(), []);
+        let mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        fs::create_dir(&folder).unwrap();
+        mode(&folder, 0o755);
+        assert_eq!(verdicts(), [Verdict::Problem]);
+        mode(&folder, 0o700);
+        let password = folder.join(CREDENTIAL_NAME);
+        fs::write(&password, "secret\n").unwrap();
+        mode(&password, 0o444);
+        assert_eq!(verdicts(), [Verdict::Problem]);
+        mode(&password, 0o600);
+        assert_eq!(verdicts(), [Verdict::Ok]);
+        fs::write(&password, "\n").unwrap();
+        assert_eq!(verdicts(), [Verdict::Problem]);
+        fs::remove_file(&password).unwrap();
+        let broken = folder.join(format!("{S3_CREDENTIAL_NAME}.cred"));
+        fs::write(broken, "not encrypted by anybody").unwrap();
+        assert_eq!(verdicts(), [Verdict::Problem]);
     }
 
     #[test]

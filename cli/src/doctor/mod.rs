@@ -15,6 +15,7 @@ pub(crate) mod probe;
 mod retention;
 mod screening;
 mod store;
+mod units;
 mod who;
 
 use std::path::Path;
@@ -24,7 +25,7 @@ use destination::S3Destination;
 use host::config::{DestinationSettings, Settings};
 use host::exit::ExitCode;
 use host::instance::{AGENT_LOCK, UPLOADER_LOCK};
-use host::secret::PasswordSources;
+use host::secret::{CREDENTIALS_SOURCE, PasswordSources};
 use jiff::Timestamp;
 use serde::Serialize;
 use uploader::delivery::DestinationSummary;
@@ -151,6 +152,8 @@ fn of_host(settings: &Settings, now: Timestamp) -> Vec<Check> {
     checks.extend(disk::look(settings));
     checks.push(clock::service(root));
     checks.extend(daemons::look(settings, root));
+    checks.extend(units::look(root));
+    checks.extend(credentials::of_systemd(Path::new(CREDENTIALS_SOURCE)));
     for destination in &settings.destinations {
         checks.push(retention::configured(destination));
         checks.extend(credentials::look(destination, uploader));
