@@ -380,11 +380,8 @@ msp-evidence keys generate >/dev/null
 chown -R msp-agent /etc/msp/signing-keys
 (umask 0377; printf '[default]\naws_access_key_id = x\naws_secret_access_key = y\n' >/etc/msp/aws)
 chown msp-uploader /etc/msp/aws
-for of in agent uploader; do
-    printf '[Service]\nUser=msp-%s\nExecStart=/usr/bin/msp-evidence-%s\nUMask=0027\n[Install]\nWantedBy=multi-user.target\n' \
-        "$of" "$of" >"/etc/systemd/system/msp-evidence-$of.service"
-    systemctl enable --now --quiet "msp-evidence-$of"
-done
+systemctl daemon-reload
+systemctl enable --now --quiet msp-evidence-agent msp-evidence-uploader
 for of in spool/agent.lock delivery/uploader.lock spool/spool.db; do
     for try in $(seq 200); do [ -s /var/lib/msp/$of ] && break; sleep 0.05; done
 done
@@ -418,6 +415,14 @@ fn on_a_host_with_its_users_nothing_is_wrong_and_every_slip_of_a_hand_is_found()
         "msp-evidence-uploader",
     ] {
         fs::copy(program_file(name), guest.path().join("usr/bin").join(name)).unwrap();
+    }
+    for name in [
+        "msp-evidence-agent.service",
+        "msp-evidence-uploader.service",
+    ] {
+        let unit = tests::tools::workspace_root().join("systemd").join(name);
+        let to = guest.path().join("usr/lib/systemd/system").join(name);
+        fs::copy(unit, to).unwrap();
     }
     fs::create_dir_all(guest.path().join("etc/msp")).unwrap();
     fs::create_dir_all(guest.path().join("var/lib/msp")).unwrap();
@@ -488,6 +493,12 @@ fn on_a_host_with_its_users_nothing_is_wrong_and_every_slip_of_a_hand_is_found()
             "chmod 0600 /etc/msp/evidence.toml",
             "chmod 0644 /etc/msp/evidence.toml",
             vec!["permissions configuration problem"],
+        ),
+        (
+            "mkdir /etc/systemd/system/msp-evidence-agent.service.d; printf '[Service]\nPrivateNetwork=no\n' \
+             >/etc/systemd/system/msp-evidence-agent.service.d/x.conf; systemctl daemon-reload",
+            "rm -r /etc/systemd/system/msp-evidence-agent.service.d; systemctl daemon-reload",
+            vec!["services sandbox problem"],
         ),
         (
             "systemctl stop msp-evidence-uploader",
