@@ -385,3 +385,35 @@ fn at_a_terminal_it_asks_what_no_flag_says() {
     assert!(settings.contains(r#"client_id = "clinic-a""#), "{settings}");
     assert!(settings.contains(r#"host_id = "host-1""#), "{settings}");
 }
+
+#[test]
+fn the_sops_example_writes_a_password_once_and_nothing_when_it_cannot_be_decrypted() {
+    let dir = tempfile::tempdir().unwrap();
+    // A stand-in that insists on how sops is called; the real one is not among the tests' tools.
+    let stand_in = dir.path().join("sops");
+    let script = "#!/bin/sh\n[ \"$1 $2 $3 $4\" = 'decrypt --extract [\"pw\"] secrets.yaml' ] || exit 1\n\
+                  printf 'some words\\n'\n";
+    fs::write(&stand_in, script).unwrap();
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+    let folder = dir.path().join("credentials");
+    let run = |name: &str| {
+        Command::new(tests::tools::workspace_root().join("packaging/secrets/sops-password"))
+            .args(["secrets.yaml", name])
+            .arg(&folder)
+            .env("PATH", format!("{}:/usr/bin:/bin", dir.path().display()))
+            .output()
+            .unwrap()
+    };
+    assert!(!run("other").status.success());
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left");
+    let written = run("pw");
+    assert!(written.status.success(), "{written:?}");
+    let file = folder.join("signing-key-password");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "some words\n");
+    assert_eq!((mode(&file), mode(&folder)), (0o400, 0o700));
+    assert!(
+        run("other").status.success(),
+        "it is there, and nothing is asked"
+    );
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+}
