@@ -340,10 +340,16 @@ fn a_destroyed_spool_is_rebuilt_from_the_folder_and_the_bucket_and_the_next_bund
     assert!(!said.is_empty());
     // What was sealed before is known: the same drop again is a duplicate.
     clinic.drop_document("again.json", &document("INC-1"));
-    clinic.drop_document("later.json", &document("INC-later"));
+    // So is the hash that the runbook had.
+    let changed = String::from_utf8(document("INC-later")).unwrap();
+    let changed = changed.replace(&"5a".repeat(32), &"a5".repeat(32));
+    clinic.drop_document("later.json", changed.as_bytes());
     run_until_settled(&mut clinic);
     assert_eq!(clinic.fsck(Level::Note, true), Vec::<String>::new());
     let status = clinic.cli_json(&["status", "--json"]);
+    let with = |code: &str| status.pointer(&format!("/findings/{code}"));
+    assert_eq!(with("runbook_changed"), Some(&1.into()));
+    assert_eq!(with("backfilled"), Some(&4.into()));
     assert_eq!(status.pointer("/spool/duplicates"), Some(&1.into()));
     assert_eq!(status.pointer("/spool/sealed_incidents"), Some(&4.into()));
     // Everything was confirmed again, and what custody had named is not named again.
