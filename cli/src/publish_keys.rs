@@ -1,7 +1,7 @@
 //! `keys publish`: this host's public keys into a folder that auditors can use as it is.
 //!
 //! Never into the bucket: who can write evidence there could lay a key of their own beside it
-//! (docs/decisions/0034-public-keys-are-not-published-into-the-bucket.md). A key is written before the entry
+//! (docs/decisions/0035-public-keys-are-not-published-into-the-bucket.md). A key is written before the entry
 //! that names it, and the entries of other hosts are left as they are.
 
 use std::fs;
