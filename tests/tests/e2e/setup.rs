@@ -417,3 +417,72 @@ fn the_sops_example_writes_a_password_once_and_nothing_when_it_cannot_be_decrypt
     );
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
 }
+
+#[test]
+fn under_systemd_secrets_are_encrypted_and_the_services_started_with_them() {
+    let test = "under_systemd_secrets_are_encrypted_and_the_services_started_with_them";
+    let Some(guest) = tests::guest::Guest::boot(tests::guest::Release::Bookworm, test) else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(server) = runtime.block_on(Server::start(Kind::Minio, test)) else {
+        return;
+    };
+    runtime.block_on(server.make_bucket(BUCKET));
+    let address = server.endpoint.trim_start_matches("http://");
+    let _relay = guest.relay(runtime.handle(), 9000, address.parse().unwrap());
+    for name in [
+        "msp-evidence",
+        "msp-evidence-agent",
+        "msp-evidence-uploader",
+    ] {
+        fs::copy(program_file(name), guest.path().join("usr/bin").join(name)).unwrap();
+    }
+    let systemd = tests::tools::workspace_root().join("systemd");
+    for (from, to) in [
+        (
+            "msp-evidence-agent.service",
+            "usr/lib/systemd/system/msp-evidence-agent.service",
+        ),
+        (
+            "msp-evidence-uploader.service",
+            "usr/lib/systemd/system/msp-evidence-uploader.service",
+        ),
+        (
+            "sysusers.d/msp-evidence.conf",
+            "usr/lib/sysusers.d/msp-evidence.conf",
+        ),
+        (
+            "tmpfiles.d/msp-evidence.conf",
+            "usr/lib/tmpfiles.d/msp-evidence.conf",
+        ),
+    ] {
+        fs::copy(systemd.join(from), guest.path().join(to)).unwrap();
+    }
+    fs::copy(server.credentials_file(), guest.path().join("root/given")).unwrap();
+    guest.sh(
+        "systemd-sysusers; systemd-tmpfiles --create msp-evidence.conf; systemctl daemon-reload",
+    );
+    let output = guest.run(&[
+        "msp-evidence",
+        "setup",
+        "--client-id=clinic-a",
+        "--host-id=host-1",
+        "--bucket=evidence",
+        "--region=us-east-1",
+        "--endpoint=http://store.example:9000",
+        "--path-style",
+        "--s3-credentials=/root/given",
+        "--yes",
+        "--json",
+    ]);
+    let journal = || guest.sh("journalctl --no-pager -n 40 -u 'msp-evidence*'");
+    assert_eq!(output.status.code(), Some(0), "{output:?}\n{}", journal());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["probe"]["state"], "confirmed", "{report:#}");
+    let kept = guest.sh("ls /etc/msp/credentials");
+    assert_eq!(
+        kept.trim(),
+        "s3-credentials.cred\nsigning-key-password.cred"
+    );
+}
