@@ -17,7 +17,7 @@ fn each_change_is_a_line_and_an_interrupt_ends_it_well() {
     let mut people = clinic.spawn_cli(&["status", "--watch"]);
     let mut programs = clinic.spawn_cli(&["status", "--watch", "--json"]);
     let mut lines = BufReader::new(people.stdout.take().unwrap()).lines();
-    let mut values = BufReader::new(programs.stdout.take().unwrap()).lines();
+    let values = BufReader::new(programs.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     assert!(first.contains("0 drops wait"), "{first}");
     clinic.drop_document("one.json", &document("INC-1"));
