@@ -1,6 +1,6 @@
 //! Searching bytes of any kind for secrets, plain and in each way that something may have written them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
@@ -30,7 +30,8 @@ impl Needles {
     /// When there is none.
     #[must_use]
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a String>) -> Self {
-        let mut written = BTreeSet::new();
+        // What is written the same in several ways counts once, as the plainest of them.
+        let mut written = BTreeMap::new();
         for secret in secrets {
             let is_telling = secret.len() > 8
                 || secret.len() == 8 && !secret.bytes().all(|b| b.is_ascii_digit());
@@ -44,21 +45,21 @@ impl Needles {
             }
             for part in parts {
                 for (bytes, how) in forms(part) {
-                    written.insert((bytes, secret.clone(), how));
+                    written.entry((bytes, secret.clone())).or_insert(how);
                 }
             }
         }
         assert!(!written.is_empty(), "nothing to search for");
         let longest = written
             .iter()
-            .map(|(bytes, ..)| bytes.len())
+            .map(|((bytes, _), _)| bytes.len())
             .max()
             .unwrap_or(0);
         Self {
-            patterns: AhoCorasick::new(written.iter().map(|(bytes, ..)| bytes)).unwrap(),
+            patterns: AhoCorasick::new(written.keys().map(|(bytes, _)| bytes)).unwrap(),
             meanings: written
                 .into_iter()
-                .map(|(_, secret, how)| (secret, how))
+                .map(|((_, secret), how)| (secret, how))
                 .collect(),
             longest,
         }

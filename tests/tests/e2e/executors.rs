@@ -436,10 +436,20 @@ fn a_runbook_that_fails_or_dies_is_evidence_too_and_what_it_prints_forges_no_ste
             .find(|(_, bundle)| bundle.document()["incident"]["incident_id"] == id);
         found.unwrap().1.document()
     });
+    let mut findings = Vec::new();
     for bundle in [forged, died, later] {
-        assert_eq!(bundle["findings"], Value::Array(Vec::new()));
+        let codes = bundle["findings"].as_array().unwrap().iter();
+        findings.push(
+            codes
+                .map(|finding| finding["code"].clone())
+                .collect::<Vec<_>>(),
+        );
         assert_eq!(bundle["actions_taken"].as_array().unwrap().len(), 1);
     }
+    // Each had another script under one id and version, which the first cannot know.
+    findings.sort_by_key(Vec::len);
+    let changed = vec![Value::from("runbook_changed")];
+    assert_eq!(findings, [Vec::new(), changed.clone(), changed]);
     let step = &forged["actions_taken"][0];
     assert_eq!(
         (&step["result"], &step["exit_code"]),
